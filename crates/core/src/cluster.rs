@@ -1,0 +1,176 @@
+//! What a cluster is made of: GPUs, links inside a node, NICs, fabric.
+//!
+//! Only facts of the machine. How fast collectives run on it is the simulator's business.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::NcclVersion;
+
+/// A homogeneous cluster: every node is the same.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClusterSpec {
+    /// Catalogue name, such as `a40-pcie-8gpu`.
+    pub name: String,
+    /// One line for people.
+    #[serde(default)]
+    pub description: String,
+    /// Where the figures come from.
+    #[serde(default)]
+    pub sources: Vec<String>,
+    /// Nodes, 1 and up.
+    pub nodes: u32,
+    /// GPUs per node, 1 and up.
+    pub gpus_per_node: u32,
+    /// The NCCL the cluster runs.
+    pub nccl_version: NcclVersion,
+    /// The GPU.
+    pub gpu: GpuSpec,
+    /// Links between the GPUs of a node.
+    pub intra: IntraSpec,
+    /// PCI Express of a node.
+    pub pcie: PcieSpec,
+    /// Host processors.
+    pub cpu: CpuSpec,
+    /// Network between nodes; `None` for a single machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<NetworkSpec>,
+}
+
+/// One GPU.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GpuSpec {
+    /// Product name as the measurements call it (`A40`, `H100`, `B300`).
+    pub model: String,
+    /// CUDA compute capability times ten (80, 86, 90, 100).
+    pub compute_capability: u32,
+    /// Streaming multiprocessors.
+    pub sms: u32,
+    /// Memory bandwidth, GB/s (1e9 bytes per second).
+    pub memory_gbs: f64,
+    /// Dense bf16 peak, TFLOP/s.
+    pub bf16_tflops: f64,
+}
+
+/// How the GPUs of a node reach each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum IntraLink {
+    /// All-to-all through NVSwitch.
+    NvSwitch,
+    /// Direct NVLinks between every pair of GPUs of a node.
+    NvLinkMesh,
+    /// NVLink bridges between pairs; PCIe between pairs of pairs.
+    NvLinkPairs,
+    /// PCI Express only.
+    Pcie,
+}
+
+/// Links between the GPUs of a node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IntraSpec {
+    /// The kind.
+    pub link: IntraLink,
+    /// NVLink bandwidth of one GPU in one direction, all its links together, GB/s; 0 without.
+    #[serde(default)]
+    pub nvlink_gbs: f64,
+    /// NVLinks per GPU; 0 without.
+    #[serde(default)]
+    pub nvlink_links: u32,
+    /// Whether the switches can reduce and multicast (NVLink SHARP).
+    #[serde(default)]
+    pub nvls: bool,
+    /// GPUs in one NVLink domain where it is larger than a node (GB200 NVL72: 72).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nvlink_domain_gpus: Option<u32>,
+}
+
+/// PCI Express of a node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PcieSpec {
+    /// Generation, 3 to 6.
+    pub generation: u32,
+    /// Lanes to each GPU.
+    pub lanes: u32,
+    /// GPUs below one PCIe switch; 0 when GPUs sit at the CPU's root ports.
+    #[serde(default)]
+    pub gpus_per_switch: u32,
+    /// Whether GPUs may read and write each other's memory across PCIe; without it NCCL goes
+    /// through host memory (SHM).
+    pub peer_to_peer: bool,
+}
+
+/// Processor vendor, as NCCL's tuning tells them apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CpuVendor {
+    /// Intel x86.
+    Intel,
+    /// AMD x86.
+    Amd,
+    /// Arm (Grace).
+    Arm,
+}
+
+/// Host processors of a node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CpuSpec {
+    /// The vendor.
+    pub vendor: CpuVendor,
+    /// Product or generation (`Sapphire Rapids`, `Milan`), for people and for NCCL's model.
+    #[serde(default)]
+    pub model: String,
+    /// Sockets.
+    pub sockets: u32,
+}
+
+/// What carries messages between nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fabric {
+    /// InfiniBand verbs.
+    Infiniband,
+    /// RDMA over Converged Ethernet.
+    Roce,
+    /// AWS Elastic Fabric Adapter (libfabric plugin).
+    Efa,
+    /// HPE Slingshot (libfabric plugin).
+    Slingshot,
+    /// TCP sockets.
+    Tcp,
+}
+
+/// Network between nodes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkSpec {
+    /// The fabric.
+    pub fabric: Fabric,
+    /// NICs per node.
+    pub nics_per_node: u32,
+    /// Line rate of one NIC, Gbit/s.
+    pub nic_gbits: f64,
+    /// One-way latency NIC to NIC, microseconds.
+    pub latency_us: f64,
+    /// Whether NICs read and write GPU memory directly.
+    pub gpu_direct: bool,
+}
+
+impl ClusterSpec {
+    /// GPUs in the cluster.
+    pub fn total_gpus(&self) -> u32 {
+        self.nodes * self.gpus_per_node
+    }
+
+    /// Line rate of all NICs of a node in one direction, GB/s; 0 without a network.
+    pub fn node_network_gbs(&self) -> f64 {
+        self.network
+            .as_ref()
+            .map_or(0.0, |n| f64::from(n.nics_per_node) * n.nic_gbits / 8.0)
+    }
+}

@@ -1,0 +1,28 @@
+//! The words of the domain, and nothing that does I/O.
+//!
+//! Everything here is pure data with its rules: what NCCL can be asked for ([`Choice`]), where
+//! a choice applies ([`TaskKey`], [`Policy`]), what a whole setting of a job is
+//! ([`Configuration`]), and what was seen of it ([`Measurement`]). Files, clocks, processes and
+//! networks belong to the crates above.
+
+mod bytes;
+mod choice;
+mod cluster;
+mod collective;
+mod configuration;
+mod measurement;
+mod policy;
+mod task;
+mod version;
+
+pub use bytes::{ByteSizeError, format_bytes, parse_bytes};
+pub use choice::{Choice, ChoiceError};
+pub use cluster::{
+    ClusterSpec, CpuSpec, CpuVendor, Fabric, GpuSpec, IntraLink, IntraSpec, NetworkSpec, PcieSpec,
+};
+pub use collective::{Algorithm, Collective, ParseNameError, Protocol};
+pub use configuration::{Configuration, Environment};
+pub use measurement::{Measurement, Source};
+pub use policy::{DecisionTable, Policy, PolicyError, Rule};
+pub use task::{CommShape, SizeBucket, TaskKey};
+pub use version::{NcclVersion, ParseVersionError};

@@ -1,0 +1,1 @@
+//! Language-model providers behind one trait, with every call recorded exactly.

@@ -1,0 +1,1 @@
+//! What outlives a run: rules with their provenance.

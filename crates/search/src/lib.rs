@@ -1,0 +1,1 @@
+//! The numeric lane: statistics, screening, coordinate descent, stopping. Pure and seeded.
