@@ -10,6 +10,9 @@ mod choice;
 mod cluster;
 mod collective;
 mod configuration;
+mod event;
+mod evidence;
+mod hypothesis;
 mod measurement;
 mod policy;
 mod task;
@@ -22,6 +25,12 @@ pub use cluster::{
 };
 pub use collective::{Algorithm, Collective, ParseNameError, Protocol};
 pub use configuration::{Configuration, Environment};
+pub use event::{
+    Candidate, Interval, KeyObservation, Lane, Outcome, Phase, Proposer, StoppedBecause,
+    TraceEvent, TraceLine, Verdict,
+};
+pub use evidence::{Evidence, EvidenceId};
+pub use hypothesis::Hypothesis;
 pub use measurement::{Measurement, Source};
 pub use policy::{DecisionTable, Policy, PolicyError, Rule};
 pub use task::{CommShape, SizeBucket, TaskKey};

@@ -1,0 +1,29 @@
+# make demo   a whole tuning run on a simulated cluster, from nothing
+# make test   everything CI checks: format, lints, licences, tests
+# make lint   the fast half of that
+# make bench  the simulator's speed and the loop's own overhead per trial
+
+CARGO ?= cargo
+DEMO_ARTIFACTS ?= artifacts
+
+.PHONY: demo test lint deny bench reference
+
+demo:
+	$(CARGO) build --release --locked --bin ccl-agent
+	./target/release/ccl-agent tune --workload workload/autoccl/phi2-2b.json \
+		--cluster a40-pcie-8gpu --dry-run --oracle --seed 1 --artifacts $(DEMO_ARTIFACTS)
+
+test: lint deny
+	$(CARGO) test --workspace --locked
+
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+# Advisories need a database from the network; licences, bans and sources do not.
+deny:
+	@command -v cargo-deny >/dev/null 2>&1 || $(CARGO) install --locked cargo-deny
+	$(CARGO) deny --offline check bans licenses sources
+
+bench:
+	$(CARGO) bench --workspace --locked

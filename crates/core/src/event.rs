@@ -1,0 +1,400 @@
+//! The trace: one typed event for every arrow of the loop.
+//!
+//! The dashboard, the report and the replay read nothing but these. An event carries facts that
+//! were decided or seen; the time of day belongs to the envelope ([`TraceLine`]), so that the
+//! decisions of two runs with one seed can be compared byte for byte.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Choice, Configuration, Environment, Evidence, EvidenceId, Hypothesis, Source, TaskKey,
+};
+
+/// The three phases of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Cheap thinking before the job is touched.
+    Offline,
+    /// Trials in the running job.
+    Online,
+    /// Distilling and exporting.
+    After,
+}
+
+/// Which lane a candidate came from.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Lane {
+    /// Knowledge-guided and explained.
+    Hypothesis,
+    /// Search in the pruned space.
+    Numeric,
+}
+
+/// Who proposed a candidate.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Proposer {
+    /// The language model.
+    Llm,
+    /// The mechanisms of the rule mind.
+    Rules,
+    /// The numeric search.
+    Search,
+    /// A rule remembered from an earlier run.
+    Memory,
+}
+
+/// One change to try: a key and what it would run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Candidate {
+    /// Number of the candidate within the run, from 1.
+    pub id: u32,
+    /// The key it changes.
+    pub key: TaskKey,
+    /// What the key would run.
+    pub choice: Choice,
+    /// The lane it came from.
+    pub lane: Lane,
+    /// Who proposed it.
+    pub proposer: Proposer,
+    /// One sentence.
+    pub because: String,
+    /// The hypothesis behind it, in the hypothesis lane.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hypothesis: Option<Hypothesis>,
+}
+
+/// How a candidate ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Better beyond the noise; it is the key's incumbent now.
+    Kept,
+    /// Worse; the incumbent runs again.
+    RolledBackSlower,
+    /// Not distinguishable from the incumbent.
+    RolledBackNoDifference,
+    /// The first few calls were so slow that no more were spent.
+    RolledBackCanary,
+    /// The call became faster but the iteration did not.
+    RolledBackIteration,
+    /// The trial failed; failed runs never win.
+    RolledBackFailed,
+}
+
+impl Outcome {
+    /// Whether the candidate became the incumbent.
+    pub fn is_kept(self) -> bool {
+        self == Self::Kept
+    }
+}
+
+/// Verdict on a whole run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum Verdict {
+    /// The interval of the speed-up lies above 1.
+    #[serde(rename = "faster")]
+    Faster,
+    /// The interval holds 1, or the difference is below what matters.
+    #[serde(rename = "no difference")]
+    NoDifference,
+    /// The interval lies below 1.
+    #[serde(rename = "slower")]
+    Slower,
+}
+
+/// Why a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum StoppedBecause {
+    /// No promising candidate above the noise.
+    Plateau,
+    /// The budget is spent.
+    Budget,
+    /// The job's service level would be broken.
+    Sla,
+    /// Somebody asked to stop.
+    Interrupted,
+}
+
+/// A median with its 95 % interval, in the unit the field's name says.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Interval {
+    /// The median.
+    pub median: f64,
+    /// Lower and upper bound, 95 % confidence.
+    pub ci95: [f64; 2],
+}
+
+/// One key as the observation found it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct KeyObservation {
+    /// The key.
+    pub key: TaskKey,
+    /// Calls in one iteration.
+    pub calls: u64,
+    /// Bytes of one call.
+    pub bytes: u64,
+    /// Median time of one call, microseconds.
+    pub call_us: f64,
+    /// Bus bandwidth, GB/s.
+    pub bus_gbs: f64,
+    /// Time of all its calls as a share of the iteration, 0..=1.
+    pub share: f64,
+    /// Whether computation runs beside it.
+    pub overlapped: bool,
+    /// What ran, where the testbed can tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub choice: Option<Choice>,
+}
+
+/// What happened, one variant per arrow.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum TraceEvent {
+    /// A run begins.
+    RunStarted {
+        /// The run.
+        run_id: String,
+        /// The workload's name.
+        workload: String,
+        /// The cluster's name.
+        cluster: String,
+        /// NCCL's version there.
+        nccl_version: String,
+        /// The testbed.
+        testbed: String,
+        /// Where every figure of this run comes from.
+        source: Source,
+        /// The seed of every random decision.
+        seed: u64,
+        /// Most candidates that may be tried.
+        budget: u32,
+        /// What the reader must know about this testbed.
+        notes: Vec<String>,
+    },
+    /// A phase begins.
+    PhaseStarted {
+        /// The phase.
+        phase: Phase,
+    },
+    /// Workload and cluster gave these units of tuning.
+    TaskKeys {
+        /// With their observed share, largest first.
+        keys: Vec<KeyObservation>,
+    },
+    /// Something was seen.
+    EvidenceGathered {
+        /// What.
+        evidence: Evidence,
+    },
+    /// Part of the space was set aside, on evidence.
+    Pruned {
+        /// The key.
+        key: TaskKey,
+        /// What is no longer tried.
+        dropped: String,
+        /// Why.
+        because: String,
+        /// The evidence.
+        evidence: Vec<EvidenceId>,
+        /// Points of the space before.
+        before: u64,
+        /// Points of the space after.
+        after: u64,
+    },
+    /// Cards and rules were retrieved.
+    Retrieved {
+        /// Titles of cards.
+        cards: Vec<String>,
+        /// Ids of remembered rules.
+        rules: Vec<String>,
+    },
+    /// The first plan.
+    Planned {
+        /// One line per intended step.
+        steps: Vec<String>,
+    },
+    /// The baseline: untuned NCCL.
+    BaselineMeasured {
+        /// Iteration time, milliseconds.
+        iteration_ms: Interval,
+        /// Iterations behind it.
+        samples: u32,
+        /// Relative noise of one iteration (robust standard deviation / median).
+        noise: f64,
+    },
+    /// A language model was asked.
+    LlmAsked {
+        /// Number of the call, also of its file in the run directory.
+        call: u32,
+        /// The provider.
+        provider: String,
+        /// The model.
+        model: String,
+        /// What for.
+        purpose: String,
+    },
+    /// It answered and the answer was valid.
+    LlmAnswered {
+        /// Number of the call.
+        call: u32,
+        /// What it proposed.
+        proposal: String,
+    },
+    /// It did not answer, or not validly; the rule mind acts.
+    LlmFailed {
+        /// Number of the call.
+        call: u32,
+        /// Why.
+        reason: String,
+    },
+    /// A mind chose candidates to try together.
+    Decided {
+        /// Number of the round, from 1.
+        round: u32,
+        /// The candidates, at most one per key.
+        candidates: Vec<Candidate>,
+        /// Why these, now.
+        because: String,
+    },
+    /// A candidate did not pass compile, validation or guard.
+    Refused {
+        /// The candidate.
+        candidate: Candidate,
+        /// The rule it broke.
+        reason: String,
+    },
+    /// The guard let candidates through.
+    Approved {
+        /// Number of the round.
+        round: u32,
+        /// Candidate ids.
+        candidates: Vec<u32>,
+        /// Bounds that hold for this trial.
+        bounds: String,
+    },
+    /// Candidates run in the job.
+    Applied {
+        /// Number of the round.
+        round: u32,
+        /// Candidate ids.
+        candidates: Vec<u32>,
+        /// How: how many calls, how many iterations.
+        how: String,
+    },
+    /// What a candidate's trial showed.
+    Measured {
+        /// Candidate id.
+        candidate: u32,
+        /// Time ratio, candidate / incumbent (below 1 is faster), paired.
+        ratio: Interval,
+        /// Pairs behind it.
+        pairs: u32,
+        /// What was compared: `call` or `iteration`.
+        metric: String,
+    },
+    /// The judgement on a candidate.
+    Judged {
+        /// Candidate id.
+        candidate: u32,
+        /// How it ended.
+        outcome: Outcome,
+        /// One sentence with figures.
+        because: String,
+        /// Whether the measured ratio fell into the predicted interval; hypothesis lane only.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        as_predicted: Option<bool>,
+    },
+    /// The incumbent changed or was confirmed.
+    Incumbent {
+        /// The whole configuration.
+        configuration: Configuration,
+        /// Iteration time ratio to the baseline as far as known, for progress only.
+        estimated_ratio: f64,
+        /// Iterations spent so far.
+        iterations: u64,
+        /// Regret so far, iterations.
+        regret_iterations: f64,
+    },
+    /// The search stopped.
+    Stopped {
+        /// Why.
+        because: StoppedBecause,
+        /// One sentence with figures.
+        explanation: String,
+    },
+    /// Best against untuned NCCL on fresh pairs.
+    FinalComparison {
+        /// Untuned / best; above 1 is faster.
+        speedup: Interval,
+        /// The verdict.
+        verdict: Verdict,
+        /// Pairs behind it.
+        pairs: u32,
+    },
+    /// A rule was distilled.
+    RuleDistilled {
+        /// Its id.
+        id: String,
+        /// `positive` or `avoid`.
+        kind: String,
+        /// The rule in words.
+        statement: String,
+    },
+    /// An artifact was written.
+    Exported {
+        /// Path relative to the run directory.
+        file: String,
+    },
+    /// The environment a trial ran with, where it differs from the job's own.
+    EnvironmentSet {
+        /// The variables.
+        environment: Environment,
+    },
+    /// The run ended.
+    RunFinished {
+        /// The verdict.
+        verdict: Verdict,
+        /// Counts by name.
+        counts: BTreeMap<String, u64>,
+    },
+}
+
+impl TraceEvent {
+    /// Whether this event is a decision: part of what one seed must reproduce byte for byte.
+    /// Everything that may depend on the wall clock, on a run's name or on somebody else's
+    /// server is not.
+    pub fn is_decision(&self) -> bool {
+        !matches!(
+            self,
+            Self::RunStarted { .. }
+                | Self::LlmAsked { .. }
+                | Self::LlmAnswered { .. }
+                | Self::LlmFailed { .. }
+                | Self::RuleDistilled { .. }
+                | Self::Exported { .. }
+        )
+    }
+}
+
+/// One line of `trace.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TraceLine {
+    /// Number of the line, from 0.
+    pub sequence: u64,
+    /// Milliseconds since the run began.
+    pub at_ms: u64,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: TraceEvent,
+}

@@ -1,0 +1,28 @@
+//! A reasoned guess that can be refuted: mechanism, evidence, change, predicted effect.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Choice, EvidenceId, TaskKey};
+
+/// What somebody expects a change to do, and why. Scored after the trial: predicted against
+/// measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Hypothesis {
+    /// The mechanism's name (`pipeline-fill`, `sm-contention`, ...).
+    pub mechanism: String,
+    /// One sentence that explains it for this case.
+    pub because: String,
+    /// The observations it rests on.
+    pub evidence: Vec<EvidenceId>,
+    /// The key it changes.
+    pub key: TaskKey,
+    /// What that key would run.
+    pub choice: Choice,
+    /// Predicted call time, candidate / incumbent: the low and the high end.
+    pub predicted_ratio: [f64; 2],
+    /// What could go wrong.
+    pub risk: String,
+    /// The observation that would refute it.
+    pub refuted_by: String,
+}
