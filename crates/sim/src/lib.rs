@@ -6,6 +6,7 @@
 //! puts calls and computation on one time line, and `noise` disturbs it.
 
 mod call;
+pub mod nccl;
 mod settings;
 
 pub use call::{CallTime, CollectiveCall, ComputeLoad, Group, ResolvedChoice};

@@ -1,0 +1,23 @@
+//! What NCCL *believes*: an independent implementation of how it estimates and chooses.
+//!
+//! The input is what NCCL's graph search ends with (channel graphs and their bandwidths,
+//! [`System`]); the output is its table of costs and, for the cheapest entry, the channels,
+//! threads and chunk it runs with. Nothing here says how fast anything is in reality: that is the
+//! other layer's subject, and the gap between the two is what there is to gain.
+//!
+//! Facts from NCCL 2.27.7 and 2.30.7: `src/graph/tuning.cc`, `src/enqueue.cc`,
+//! `src/transport/nvls.cc`, `src/init.cc`, `src/include/device.h`. Older versions are computed
+//! with the rules of 2.27.7. Not modelled: CollNet, user-registered buffers, symmetric memory,
+//! `NCCL_ALGO` and `NCCL_PROTO`, communicators that mix GPU generations.
+
+mod constants;
+mod cost;
+mod model;
+mod schedule;
+mod system;
+pub mod tables;
+
+pub use cost::CostTable;
+pub use model::{Entry, Model};
+pub use schedule::Spread;
+pub use system::{CpuArchitecture, Graph, PathType, Pattern, System};
