@@ -1,1 +1,13 @@
-//! The numeric lane: statistics, screening, coordinate descent, stopping. Pure and seeded.
+//! The numeric lane: honest statistics and a search that can say why. Pure and seeded.
+//!
+//! [`SequentialComparison`] answers "faster, slower, or no difference" from paired times and may
+//! be looked at after every pair; [`KeySearch`] walks the choices of one task key by coordinate
+//! descent, ask and tell. Neither knows what a testbed is.
+
+mod interval;
+mod key_search;
+mod sequential;
+
+pub use interval::{median, median_interval, relative_noise};
+pub use key_search::{KeySearch, Space};
+pub use sequential::{Decision, SequentialComparison};

@@ -1,0 +1,86 @@
+//! Medians and distribution-free intervals around them.
+//!
+//! Iteration times have heavy tails, so the summary is the median and its interval comes from
+//! order statistics: it holds for every continuous distribution.
+
+use ccl_core::Interval;
+
+/// The median; `None` of nothing. Even counts give the mean of the middle two.
+pub fn median(values: &[f64]) -> Option<f64> {
+    let sorted = sorted(values);
+    let middle = sorted.len() / 2;
+    match sorted.len() {
+        0 => None,
+        n if n % 2 == 1 => sorted.get(middle).copied(),
+        _ => Some(f64::midpoint(
+            *sorted.get(middle - 1)?,
+            *sorted.get(middle)?,
+        )),
+    }
+}
+
+/// Finite values in ascending order.
+pub(crate) fn sorted(values: &[f64]) -> Vec<f64> {
+    let mut sorted: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
+    sorted.sort_by(f64::total_cmp);
+    sorted
+}
+
+/// The median with its 95 % interval for a fixed number of samples, by the sign test's order
+/// statistics (Conover, Practical Nonparametric Statistics, section 3.2). Below six samples no
+/// pair of order statistics reaches 95 %: the interval is then the whole range.
+pub fn median_interval(values: &[f64]) -> Option<Interval> {
+    let sorted = sorted(values);
+    let median = median(&sorted)?;
+    let n = sorted.len();
+    // Largest k with 2 P(Binomial(n, 1/2) < k) <= 5 %.
+    let mut below = 0.0;
+    let mut probability = 0.5_f64.powi(i32::try_from(n).ok()?);
+    let mut k = 0;
+    while k < n / 2 && 2.0 * (below + probability) <= 0.05 {
+        below += probability;
+        #[allow(clippy::cast_precision_loss)] // sample counts
+        {
+            probability *= (n - k) as f64 / (k + 1) as f64;
+        }
+        k += 1;
+    }
+    let low = k.saturating_sub(1);
+    Some(Interval {
+        median,
+        ci95: [*sorted.get(low)?, *sorted.get(n - 1 - low)?],
+    })
+}
+
+/// Robust relative standard deviation: 1.4826 x the median absolute deviation over the median
+/// (the factor makes it the standard deviation of a normal distribution).
+pub fn relative_noise(values: &[f64]) -> Option<f64> {
+    let middle = median(values)?;
+    let deviations: Vec<f64> = values.iter().map(|v| (v - middle).abs()).collect();
+    Some(1.4826 * median(&deviations)? / middle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_interval_is_the_textbook_one() {
+        // n = 10: the second and the ninth value cover the median with 97.9 %.
+        let values: Vec<f64> = (1..=10).map(f64::from).collect();
+        let found = median_interval(&values).unwrap();
+        assert_eq!((found.median, found.ci95), (5.5, [2.0, 9.0]));
+        // n = 5: nothing reaches 95 %, so the range.
+        let found = median_interval(&values[..5]).unwrap();
+        assert_eq!(found.ci95, [1.0, 5.0]);
+        assert!(median_interval(&[]).is_none());
+    }
+
+    #[test]
+    fn noise_ignores_a_spike() {
+        let mut values = vec![100.0, 101.0, 99.0, 100.5, 99.5, 100.2, 99.8];
+        let quiet = relative_noise(&values).unwrap();
+        values.push(1000.0);
+        assert!(relative_noise(&values).unwrap() < 2.0 * quiet);
+    }
+}
