@@ -45,7 +45,7 @@ pub fn format_bytes(bytes: u64) -> String {
     ];
     match UNITS.iter().find(|(_, size)| bytes >= *size) {
         None => format!("{bytes} B"),
-        Some((unit, size)) if bytes % size == 0 => format!("{} {unit}", bytes / size),
+        Some((unit, size)) if bytes.is_multiple_of(*size) => format!("{} {unit}", bytes / size),
         #[allow(clippy::cast_precision_loss)] // one decimal is printed
         Some((unit, size)) => format!("{:.1} {unit}", bytes as f64 / *size as f64),
     }

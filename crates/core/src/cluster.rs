@@ -36,6 +36,58 @@ pub struct ClusterSpec {
     /// Network between nodes; `None` for a single machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<NetworkSpec>,
+    /// What NCCL's graph search finds here, where that is known from its logs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nccl_graph: Option<NcclGraphSpec>,
+    /// What collectives reach here, where that was measured; else derived from the links.
+    #[serde(default)]
+    pub hardware: HardwareSpec,
+}
+
+/// Channels and bandwidth that NCCL's graph search was seen to find inside a node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NcclGraphSpec {
+    /// Channels of the ring graph before NCCL duplicates them.
+    pub channels: u32,
+    /// Bandwidth of one of them, GB/s.
+    pub channel_gbs: f64,
+    /// Where this was seen.
+    pub source: String,
+}
+
+/// Calibrated figures of a machine. Every field is optional: without it the simulator derives a
+/// value from the links (see the simulator's `hardware` module for the rules).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct HardwareSpec {
+    /// Where these figures come from.
+    pub sources: Vec<String>,
+    /// Launch and completion of one call, microseconds.
+    pub launch_us: Option<f64>,
+    /// Ring bus bandwidth inside a node with everything saturated, GB/s.
+    pub intra_gbs: Option<f64>,
+    /// The same through host memory (`NCCL_P2P_DISABLE=1`), GB/s.
+    pub staged_gbs: Option<f64>,
+    /// Bus bandwidth of NVLink SHARP AllReduce with everything saturated, GB/s.
+    pub nvls_gbs: Option<f64>,
+    /// Start-up of NVLink SHARP, microseconds.
+    pub nvls_startup_us: Option<f64>,
+    /// Throughput of one channel with LL, LL128 and Simple, GB/s.
+    pub channel_gbs: Option<[f64; 3]>,
+    /// One step inside a node with LL, LL128 and Simple, microseconds.
+    pub intra_step_us: Option<[f64; 3]>,
+    /// One step between nodes with LL, LL128 and Simple, microseconds.
+    pub inter_step_us: Option<[f64; 3]>,
+    /// Share of the NICs' line rate that collectives reach, 0..=1.
+    pub network_efficiency: Option<f64>,
+    /// Share of the NICs' line rate that one channel can use, GB/s.
+    pub network_channel_gbs: Option<f64>,
+    /// What each peer costs in an AllToAll, microseconds.
+    pub peer_us: Option<f64>,
+    /// How strongly jitter between ranks grows with the volume, microseconds per square root of
+    /// a megabyte.
+    pub jitter_us: Option<f64>,
 }
 
 /// One GPU.

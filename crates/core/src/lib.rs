@@ -21,7 +21,8 @@ mod version;
 pub use bytes::{ByteSizeError, format_bytes, parse_bytes};
 pub use choice::{Choice, ChoiceError};
 pub use cluster::{
-    ClusterSpec, CpuSpec, CpuVendor, Fabric, GpuSpec, IntraLink, IntraSpec, NetworkSpec, PcieSpec,
+    ClusterSpec, CpuSpec, CpuVendor, Fabric, GpuSpec, HardwareSpec, IntraLink, IntraSpec,
+    NcclGraphSpec, NetworkSpec, PcieSpec,
 };
 pub use collective::{Algorithm, Collective, ParseNameError, Protocol};
 pub use configuration::{Configuration, Environment};

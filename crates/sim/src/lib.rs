@@ -6,6 +6,7 @@
 //! puts calls and computation on one time line, and `noise` disturbs it.
 
 mod call;
+pub mod hardware;
 pub mod nccl;
 mod settings;
 
