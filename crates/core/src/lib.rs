@@ -6,6 +6,7 @@
 //! networks belong to the crates above.
 
 mod bytes;
+mod catalogue;
 mod choice;
 mod cluster;
 mod collective;
@@ -19,6 +20,7 @@ mod task;
 mod version;
 
 pub use bytes::{ByteSizeError, format_bytes, parse_bytes};
+pub use catalogue::{CLUSTERS, ClusterError, cluster_text};
 pub use choice::{Choice, ChoiceError};
 pub use cluster::{
     ClusterSpec, CpuSpec, CpuVendor, Fabric, GpuSpec, HardwareSpec, IntraLink, IntraSpec,
