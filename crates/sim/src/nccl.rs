@@ -6,13 +6,16 @@
 //! other layer's subject, and the gap between the two is what there is to gain.
 //!
 //! Facts from NCCL 2.27.7 and 2.30.7: `src/graph/tuning.cc`, `src/enqueue.cc`,
-//! `src/transport/nvls.cc`, `src/init.cc`, `src/include/device.h`. Older versions are computed
-//! with the rules of 2.27.7. Not modelled: CollNet, user-registered buffers, symmetric memory,
+//! `src/transport/nvls.cc`, `src/init.cc`, `src/include/device.h`. What other versions
+//! (2.18 and later) do differently is read from their sources and checked against nothing; see
+//! `rules`. Not modelled: CollNet, user-registered buffers, symmetric memory,
 //! `NCCL_ALGO` and `NCCL_PROTO`, communicators that mix GPU generations.
 
+mod chunk;
 mod constants;
 mod cost;
 mod model;
+mod rules;
 mod schedule;
 mod system;
 pub mod tables;
@@ -20,4 +23,4 @@ pub mod tables;
 pub use cost::CostTable;
 pub use model::{Entry, Model};
 pub use schedule::Spread;
-pub use system::{CpuArchitecture, Graph, PathType, Pattern, System};
+pub use system::{CpuArchitecture, Graph, HostVendor, PathType, Pattern, System};

@@ -1,9 +1,7 @@
-//! The constants of NCCL's tuning model, by version.
+//! The constants of NCCL's tuning model as of 2.30.7.
 //!
-//! Facts from `src/graph/tuning.cc` at 2.27.7 and 2.30.7: latencies in microseconds, bandwidths
-//! in GB/s. The rules changed with 2.28, the scheduler's grain with 2.29.
-
-use ccl_core::NcclVersion;
+//! Facts from `src/graph/tuning.cc`: latencies in microseconds, bandwidths in GB/s. What other
+//! versions have instead is in `rules`.
 
 /// By algorithm id (Tree, Ring, CollNetDirect, CollNetChain, NVLS, NVLSTree, PAT) and protocol id.
 pub(super) type ByPair = [[f32; 3]; 7];
@@ -42,7 +40,7 @@ pub(super) const PCI_LATENCY_US: ByPair = [
 ];
 
 /// The same over the network.
-const NET_LATENCY_US: ByPair = [
+pub(super) const NET_LATENCY_US: ByPair = [
     [5.0, 8.5, 14.0],
     [2.7, 4.0, 14.0],
     [0.0, 0.0, 31.0],
@@ -52,58 +50,8 @@ const NET_LATENCY_US: ByPair = [
     [0.0, 0.0, 14.0],
 ];
 
-/// Network latency of NVLSTree before 2.28.
-const NVLS_TREE_NET_LATENCY_US_BEFORE_2_28: f32 = 14.0;
-
-/// What differs between versions.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Constants {
-    /// Network latencies.
-    pub(super) net_latency_us: ByPair,
-    /// 2.28 and later: NVLS bandwidth per channel with an efficiency and a cap.
-    pub(super) nvls_efficiency_rules: bool,
-    /// Collectives that share one batch of device work (`NCCL_MAX_DEV_WORK_BATCH_COLLS`).
-    pub(super) batch_collectives: u32,
-    /// Least traffic worth a channel (`MinTrafficPerChannel`), bytes.
-    pub(super) min_traffic_per_channel: u64,
-    /// Traffic per channel is rounded to 16 bytes instead of kept above the least.
-    pub(super) rounds_traffic: bool,
-    /// Blackwell's per-channel caps, which were twice Hopper's before 2.28:
-    /// ring LL128, tree LL128, tree; each for 1, 2 and more nodes.
-    pub(super) blackwell: [[f64; 3]; 3],
-    /// NVLSTree gets the tree's correction from compute capability 10.0 on x86.
-    pub(super) corrects_nvls_tree: bool,
-    /// NVLSTree's channels and chunks are tuned for compute capability 10.0 on several nodes.
-    pub(super) tunes_nvls_tree: bool,
-}
-
-impl Constants {
-    pub(super) fn of(version: NcclVersion) -> Self {
-        let from = |minor| version >= NcclVersion::new(2, minor, 0);
-        let mut net_latency_us = NET_LATENCY_US;
-        if !from(28) {
-            net_latency_us[5][2] = NVLS_TREE_NET_LATENCY_US_BEFORE_2_28;
-        }
-        Self {
-            net_latency_us,
-            nvls_efficiency_rules: from(28),
-            batch_collectives: if from(28) { 8 } else { 10 },
-            min_traffic_per_channel: if from(29) { 32 << 10 } else { 16 << 10 },
-            rounds_traffic: from(29),
-            blackwell: if from(28) {
-                [[40.0; 3], [55.6, 31.67, 20.0], [70.0, 42.8, 24.0]]
-            } else {
-                [
-                    [2.0 * 36.7; 3],
-                    [2.0 * 36.7, 2.0 * 36.7, 58.0],
-                    [77.4, 82.8, 72.0],
-                ]
-            },
-            corrects_nvls_tree: from(29),
-            tunes_nvls_tree: from(30),
-        }
-    }
-}
+/// Rows by GPU generation, columns for 1, 2 and more nodes.
+pub(super) type ByGeneration = [[f64; 3]; 4];
 
 /// GPU generations as the tables are indexed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,25 +75,34 @@ impl Generation {
 
 /// Largest LL bandwidth, GB/s (`llMaxBws`): rows by GPU generation on one node, by host vendor
 /// (Intel and others, AMD) on several; columns for 1, 2 and more nodes.
-pub(super) const LL_MAX_GBS: [[f64; 3]; 4] = [
+pub(super) const LL_MAX_GBS: ByGeneration = [
     [39.0, 39.0, 20.4],
     [87.7, 22.5, 19.0],
     [141.0, 45.0, 35.0],
     [282.0, 90.0, 70.0],
 ];
 
-/// Largest bandwidth of one ring channel with LL128, GB/s, but for Blackwell.
-pub(super) const RING_LL128_GBS: [[f64; 3]; 3] = [[20.0; 3], [20.0; 3], [36.7; 3]];
+/// Largest bandwidth of one ring channel with LL128, GB/s.
+pub(super) const RING_LL128_GBS: ByGeneration = [[20.0; 3], [20.0; 3], [36.7; 3], [40.0; 3]];
 
-/// Largest bandwidth of one tree channel with LL128, GB/s, but for Blackwell.
-pub(super) const TREE_LL128_GBS: [[f64; 3]; 3] = [[20.0; 3], [20.0; 3], [36.7, 36.7, 29.0]];
+/// Largest bandwidth of one tree channel with LL128, GB/s.
+pub(super) const TREE_LL128_GBS: ByGeneration = [
+    [20.0; 3],
+    [20.0; 3],
+    [36.7, 36.7, 29.0],
+    [55.6, 31.67, 20.0],
+];
 
-/// Largest bandwidth of one tree channel, GB/s, but for Blackwell.
-pub(super) const TREE_GBS: [[f64; 3]; 3] =
-    [[26.5, 18.5, 10.0], [24.0, 23.6, 17.8], [38.7, 41.4, 36.0]];
+/// Largest bandwidth of one tree channel, GB/s.
+pub(super) const TREE_GBS: ByGeneration = [
+    [26.5, 18.5, 10.0],
+    [24.0, 23.6, 17.8],
+    [38.7, 41.4, 36.0],
+    [70.0, 42.8, 24.0],
+];
 
 /// Largest bandwidth of one NVLSTree channel, GB/s.
-pub(super) const NVLS_TREE_GBS: [[f64; 3]; 4] = [
+pub(super) const NVLS_TREE_GBS: ByGeneration = [
     [26.5, 18.5, 10.0],
     [24.0, 23.6, 17.8],
     [0.0, 57.7, 45.5],
@@ -190,6 +147,9 @@ pub(super) const THREAD_THRESHOLD: [u64; 3] = [8, 8, 64];
 /// Default buffer of one channel and peer, bytes, by protocol id (`src/init.cc`): LL 8 lines of
 /// 16 bytes x 512 threads x 8 steps, LL128 120 8-byte elements x 640 threads x 8 steps, Simple 4 MiB.
 pub(super) const BUFFER_BYTES: [u64; 3] = [8 * 512 * 8 * 16, 120 * 640 * 8 * 8, 4 << 20];
+
+/// Simple buffer on Arm hosts before 2.19, bytes.
+pub(super) const ARM_BUFFER_BYTES: u64 = 1 << 20;
 
 /// Steps of a buffer (`NCCL_STEPS`).
 pub(super) const STEPS: u64 = 8;

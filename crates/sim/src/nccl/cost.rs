@@ -91,7 +91,7 @@ impl Model {
         if algorithm == Algorithm::Tree && all_reduce {
             bandwidth *= correction(23);
         }
-        let corrects = self.constants.corrects_nvls_tree
+        let corrects = self.rules.corrects_nvls_tree
             && system.compute_capability >= 100
             && system.cpu_architecture == CpuArchitecture::X86;
         if algorithm == Algorithm::NvlsTree && all_reduce && corrects {
@@ -114,7 +114,7 @@ impl Model {
         let batches = if algorithm == Algorithm::Ring {
             operations
         } else {
-            operations.div_ceil(self.constants.batch_collectives)
+            operations.div_ceil(self.rules.batch_collectives)
         };
         #[allow(clippy::cast_precision_loss)] // as NCCL computes it
         let time = latency * batches as f32 + bytes as f32 / (1000.0 * bandwidth);

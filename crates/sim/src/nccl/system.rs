@@ -1,6 +1,6 @@
 //! The input of the model: what NCCL knows of a communicator once its graph search is done.
 
-use ccl_core::{Algorithm, CpuVendor, NcclVersion};
+use ccl_core::{Algorithm, NcclVersion};
 
 /// How good a path is, in NCCL's order: smaller is closer (`PATH_*` in `src/graph/topo.h`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -114,6 +114,24 @@ pub enum CpuArchitecture {
     Power,
     /// 64-bit Arm.
     Arm,
+    /// Nodes differ.
+    Mixed,
+}
+
+/// Vendor of the host's processors, as NCCL tells them apart (`NCCL_TOPO_CPU_VENDOR_*` in
+/// `src/include/graph.h`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum HostVendor {
+    /// Not an x86 host.
+    Undefined,
+    /// Intel.
+    Intel,
+    /// AMD.
+    Amd,
+    /// Zhaoxin.
+    Zhaoxin,
+    /// Nodes differ.
+    Mixed,
 }
 
 /// A communicator after its graph search.
@@ -129,8 +147,10 @@ pub struct System {
     pub compute_capability: u32,
     /// Host instruction set.
     pub cpu_architecture: CpuArchitecture,
-    /// Host vendor; counts on x86 only.
-    pub cpu_vendor: CpuVendor,
+    /// Host vendor.
+    pub cpu_vendor: HostVendor,
+    /// Bandwidth between a GPU and its nearest NIC, GB/s; 0 on one node (`comm->minNetBw`).
+    pub nic_gbs: f32,
     /// The tree graph; PAT uses it too.
     pub tree: Graph,
     /// The ring graph.
@@ -154,6 +174,15 @@ impl System {
             Algorithm::Nvls | Algorithm::NvlsTree => self.nvls.as_ref(),
             Algorithm::CollNetDirect | Algorithm::CollNetChain => None,
         }
+    }
+
+    /// GPUs of a node that head an NVLS channel (`nvls.nHeads`).
+    pub(super) fn nvls_heads(&self) -> u64 {
+        self.nvls
+            .map_or(1, |graph| {
+                u64::from(graph.channels.min(self.ranks_per_node()))
+            })
+            .max(1)
     }
 
     /// Ranks per node as NCCL divides them, rounded down, at least 1.

@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use ccl_core::{Algorithm, Collective, CpuVendor, Protocol};
+use ccl_core::{Algorithm, Collective, Protocol};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::model::Model;
-use super::system::{CpuArchitecture, Graph, PathType, Pattern, System};
+use super::system::{CpuArchitecture, Graph, HostVendor, PathType, Pattern, System};
 use crate::ProcessSettings;
 
 /// The five files as text.
@@ -131,6 +131,7 @@ struct GraphRow {
     minCompCap: u32,
     cpuArch: u32,
     cpuVendor: u32,
+    sys_maxBw: f32,
 }
 
 #[derive(Deserialize)]
@@ -259,11 +260,21 @@ pub fn systems(
             cpu_architecture: match ring_row.cpuArch {
                 2 => CpuArchitecture::Power,
                 3 => CpuArchitecture::Arm,
+                4 => CpuArchitecture::Mixed,
                 _ => CpuArchitecture::X86,
             },
             cpu_vendor: match ring_row.cpuVendor {
-                2 | 4 => CpuVendor::Amd, // NCCL treats a mix like AMD
-                _ => CpuVendor::Intel,
+                1 => HostVendor::Intel,
+                2 => HostVendor::Amd,
+                3 => HostVendor::Zhaoxin,
+                4 => HostVendor::Mixed,
+                _ => HostVendor::Undefined,
+            },
+            // The search's limit between nodes is the path from a GPU to its NIC.
+            nic_gbs: if topology.nodes > 1 {
+                ring_row.sys_maxBw
+            } else {
+                0.0
             },
             tree: graph(tree_row)?,
             ring: graph(ring_row)?,
@@ -324,13 +335,8 @@ pub fn compare(tables: Tables<'_>) -> Result<Comparison, TableError> {
         )?;
         let entry = model.entry(collective, algorithm, protocol);
         comparison.model.rows += 1;
-        // A disabled entry's latency is nobody's business.
         let bandwidth = relative(f64::from(entry.bandwidth_gbs), row.bandwidth_exact);
-        let latency = if row.bandwidth_exact == 0.0 {
-            0.0
-        } else {
-            relative(f64::from(entry.latency_us), row.latency_exact)
-        };
+        let latency = relative(f64::from(entry.latency_us), row.latency_exact);
         let error = bandwidth.max(latency);
         comparison.model.max_rel_error = comparison.model.max_rel_error.max(error);
         if error > 1e-4 {
