@@ -18,6 +18,7 @@ mod measurement;
 mod policy;
 mod task;
 mod version;
+mod workload;
 
 pub use bytes::{ByteSizeError, format_bytes, parse_bytes};
 pub use catalogue::{CLUSTERS, ClusterError, cluster_text};
@@ -38,3 +39,7 @@ pub use measurement::{Measurement, Source};
 pub use policy::{DecisionTable, Policy, PolicyError, Rule};
 pub use task::{CommShape, SizeBucket, TaskKey};
 pub use version::{NcclVersion, ParseVersionError};
+pub use workload::{
+    Compute, Overlap, Placement, Scaling, Traffic, TrafficCall, TrafficPhase, WorkloadError,
+    WorkloadSpec,
+};
