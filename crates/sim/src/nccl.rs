@@ -14,6 +14,7 @@
 mod chunk;
 mod constants;
 mod cost;
+mod derive;
 mod model;
 mod rules;
 mod schedule;

@@ -79,7 +79,7 @@ impl Model {
     pub fn max_threads(&self, algorithm: Algorithm, protocol: Protocol) -> u32 {
         let user = |wanted: Option<u32>, least: u32, most: u32, default: u32| match wanted {
             None | Some(0) => default,
-            Some(n) if n % 32 != 0 => most,
+            Some(n) if !n.is_multiple_of(32) => most,
             Some(n) => n.clamp(least, most),
         };
         let ring = &self.system.ring;

@@ -89,7 +89,7 @@ impl Model {
             while !enough(channels, threads) && channels >= 2 {
                 channels -= 1;
             }
-            while !enough(channels, threads) && threads % 128 == 0 && threads > 0 {
+            while !enough(channels, threads) && threads.is_multiple_of(128) && threads > 0 {
                 threads /= 2;
             }
         }
