@@ -7,7 +7,9 @@
 
 mod call;
 pub mod hardware;
+pub mod iteration;
 pub mod nccl;
+pub mod noise;
 mod settings;
 
 pub use call::{CallTime, CollectiveCall, ComputeLoad, Group, ResolvedChoice};

@@ -23,6 +23,9 @@ pub struct ProcessSettings {
     pub threads: Option<u32>,
     /// `NCCL_LL128_NTHREADS`: threads per channel, LL128.
     pub ll128_threads: Option<u32>,
+    /// Channels the communicator is opened with for explicit choices to use, without a change to
+    /// NCCL's own: no variable does that, a patched NCCL such as AutoCCL's does.
+    pub opened_channels: Option<u32>,
 }
 
 /// Why an environment cannot be simulated.

@@ -262,6 +262,8 @@ fn cluster(machine: &Machine, version: &str) -> ClusterSpec {
                 latency_us: 2.0,
                 gpu_direct,
             }),
+        nccl_graph: None,
+        hardware: ccl_core::HardwareSpec::default(),
     }
 }
 

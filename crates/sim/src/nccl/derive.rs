@@ -33,11 +33,23 @@ impl System {
         let version = cluster.nccl_version;
         let rules = Rules::of(version);
         let most = rules.max_channels / 2;
-        let (ring, tree) = if nodes > 1 {
+        let (mut ring, mut tree) = if nodes > 1 {
             between_nodes(&links, capability, most)
         } else {
             inside_a_node(&links, capability, most)
         };
+        // What was seen beats what is derived.
+        if let Some(seen) = cluster
+            .nccl_graph
+            .as_ref()
+            .filter(|_| nodes == 1 && gpus > 1)
+        {
+            for graph in [&mut ring, &mut tree] {
+                graph.channels = seen.channels;
+                graph.intra_gbs = seen.channel_gbs as f32;
+                graph.inter_gbs = seen.channel_gbs as f32;
+            }
+        }
         let nvls = nvls_graph(cluster, &links, nodes, settings);
         let nic_gbs = if nodes > 1 { links.nic_gbs } else { 0.0 };
         let nvls_channels = nvls.map_or(0, |_| {

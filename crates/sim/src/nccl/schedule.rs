@@ -71,6 +71,14 @@ impl Model {
         .max(1)
     }
 
+    /// Channels that an explicit choice may ask for: as many as the communicator was opened with,
+    /// even where NCCL by itself would use fewer.
+    pub fn opened_channels(&self, algorithm: Algorithm) -> u32 {
+        let nvls = matches!(algorithm, Algorithm::Nvls | Algorithm::NvlsTree);
+        let opened = self.settings.opened_channels.filter(|_| !nvls).unwrap_or(0);
+        self.most_channels(algorithm).max(opened)
+    }
+
     /// Channels NCCL asks for and threads it launches: small messages lose channels first, then
     /// threads.
     pub fn own_channels_and_threads(
@@ -138,7 +146,9 @@ impl Model {
             Collective::AllGather | Collective::ReduceScatter => (bytes / ranks, ranks),
             _ => (bytes, 1),
         };
-        let most = self.most_channels(algorithm);
+        let most = self
+            .most_channels(algorithm)
+            .max(asked.min(self.opened_channels(algorithm)));
         let asked = asked.clamp(1, most);
         let Some(least) = self.rules.min_traffic_per_channel else {
             return split_evenly(count, asked);
