@@ -13,10 +13,13 @@ mod collective;
 mod configuration;
 mod event;
 mod evidence;
+mod export;
 mod hypothesis;
 mod measurement;
 mod policy;
+mod sweep;
 mod task;
+mod tuner_csv;
 mod version;
 mod workload;
 
@@ -34,10 +37,19 @@ pub use event::{
     TraceEvent, TraceLine, Verdict,
 };
 pub use evidence::{Evidence, EvidenceId};
+pub use export::{ExportError, ExportFormat, export};
 pub use hypothesis::Hypothesis;
 pub use measurement::{Measurement, Source};
 pub use policy::{DecisionTable, Policy, PolicyError, Rule};
+pub use sweep::{
+    Asked, Cell, Conditions, Finding, NcclTestsOptions, NotMeasured, Placement, Sweep, SweepError,
+    SweepFormat, SweepPoint, UnknownFormat, busbw_from_time, detect_format, read_measured_csv,
+    read_nccl_tests, read_sweep, read_tuner_example_csv, time_from_busbw,
+};
 pub use task::{CommShape, SizeBucket, TaskKey};
+pub use tuner_csv::{
+    TUNER_CSV_HEADER, TunerCsvError, TunerRow, policy_of_rows, read_tuner_csv, write_tuner_csv,
+};
 pub use version::{NcclVersion, ParseVersionError};
 pub use workload::{
     Compute, Overlap, Placement, Scaling, Traffic, TrafficCall, TrafficPhase, WorkloadError,
