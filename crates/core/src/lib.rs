@@ -14,6 +14,7 @@ mod configuration;
 mod event;
 mod evidence;
 mod hypothesis;
+pub mod knobs;
 mod measurement;
 mod policy;
 mod task;
