@@ -1,1 +1,3 @@
 //! The commands, one module each: an `Args` struct and a `run` function.
+
+pub mod knobs;

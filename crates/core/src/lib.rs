@@ -15,6 +15,7 @@ mod event;
 mod evidence;
 mod export;
 mod hypothesis;
+pub mod knobs;
 mod measurement;
 mod policy;
 mod sweep;
@@ -42,9 +43,9 @@ pub use hypothesis::Hypothesis;
 pub use measurement::{Measurement, Source};
 pub use policy::{DecisionTable, Policy, PolicyError, Rule};
 pub use sweep::{
-    Asked, Cell, Conditions, Finding, NcclTestsOptions, NotMeasured, Placement, Sweep, SweepError,
-    SweepFormat, SweepPoint, UnknownFormat, busbw_from_time, detect_format, read_measured_csv,
-    read_nccl_tests, read_sweep, read_tuner_example_csv, time_from_busbw,
+    Asked, BufferPlacement, Cell, Conditions, Finding, NcclTestsOptions, NotMeasured, Sweep,
+    SweepError, SweepFormat, SweepPoint, UnknownFormat, busbw_from_time, detect_format,
+    read_measured_csv, read_nccl_tests, read_sweep, read_tuner_example_csv, time_from_busbw,
 };
 pub use task::{CommShape, SizeBucket, TaskKey};
 pub use tuner_csv::{

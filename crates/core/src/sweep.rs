@@ -22,7 +22,7 @@ use crate::{Algorithm, Choice, Collective, CommShape, Protocol, format_bytes};
 
 pub use format::{SweepFormat, UnknownFormat, detect_format, read_sweep};
 pub use measured::read_measured_csv;
-pub use nccl_tests::{NcclTestsOptions, Placement, read_nccl_tests};
+pub use nccl_tests::{BufferPlacement, NcclTestsOptions, read_nccl_tests};
 pub use tuner_example::read_tuner_example_csv;
 
 /// What NCCL was told to do; `None` was left to NCCL. All `None` is untuned NCCL.

@@ -1,9 +1,9 @@
 //! The readers of recorded sweeps, on whole files and on arbitrary text.
 
 use ccl_core::{
-    Algorithm, Asked, Choice, Collective, CommShape, NcclTestsOptions, NotMeasured, Placement,
-    Policy, Protocol, Rule, SweepFormat, detect_format, policy_of_rows, read_nccl_tests,
-    read_sweep, read_tuner_csv, read_tuner_example_csv, write_tuner_csv,
+    Algorithm, Asked, BufferPlacement, Choice, Collective, CommShape, NcclTestsOptions,
+    NotMeasured, Policy, Protocol, Rule, SweepFormat, detect_format, policy_of_rows,
+    read_nccl_tests, read_sweep, read_tuner_csv, read_tuner_example_csv, write_tuner_csv,
 };
 use proptest::prelude::*;
 
@@ -52,7 +52,7 @@ fn the_printed_bandwidth_agrees_with_the_derived_one() {
 #[test]
 fn in_place_is_another_condition() {
     let options = NcclTestsOptions {
-        placement: Placement::InPlace,
+        placement: BufferPlacement::InPlace,
         ..NcclTestsOptions::default()
     };
     let sweep = read_nccl_tests(TWO_RUNS, "two.txt", &options).unwrap();

@@ -18,7 +18,7 @@ use run::{Devices, Layout};
 
 /// Which of the two measurements of a row counts. They are two conditions, not two samples of one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Placement {
+pub enum BufferPlacement {
     /// Send and receive buffers differ: the left columns.
     #[default]
     OutOfPlace,
@@ -30,7 +30,7 @@ pub enum Placement {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NcclTestsOptions {
     /// Which columns count.
-    pub placement: Placement,
+    pub placement: BufferPlacement,
     /// What NCCL was told in every run of the text; must not contradict the text.
     pub asked: Option<Asked>,
     /// The collective, for old versions that do not print the program's name.
@@ -175,7 +175,7 @@ fn point(
         )));
     };
     let mut settings: Vec<String> = run.variables.beyond_choice().chain(settings).collect();
-    if options.placement == Placement::InPlace {
+    if options.placement == BufferPlacement::InPlace {
         settings.push("in place".to_owned());
     }
     let conditions = Conditions {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::SweepError;
 use super::super::table::shorten;
-use super::Placement;
+use super::BufferPlacement;
 use crate::{Collective, CommShape};
 
 /// A row starts with its size; everything else nccl-tests prints starts with `#` or a word.
@@ -157,7 +157,7 @@ impl Layout {
         self,
         line_number: u64,
         line: &str,
-        placement: Placement,
+        placement: BufferPlacement,
     ) -> Result<RunRow, SweepError> {
         let mut tokens: Vec<&str> = line.split_whitespace().collect();
         tokens.truncate(tokens.len().saturating_sub(self.timestamp_tokens));
@@ -189,15 +189,15 @@ impl Layout {
             ));
         }
         let from_right = match placement {
-            Placement::OutOfPlace if half => {
+            BufferPlacement::OutOfPlace if half => {
                 return Ok(RunRow {
                     bytes,
                     time_us: None,
                     wrong: None,
                 });
             }
-            Placement::OutOfPlace => self.times_from_right[0],
-            Placement::InPlace => self.times_from_right[1],
+            BufferPlacement::OutOfPlace => self.times_from_right[0],
+            BufferPlacement::InPlace => self.times_from_right[1],
         };
         let at = tokens.len().saturating_sub(from_right);
         let token = |offset: usize| tokens.get(at + offset).copied().unwrap_or("");
