@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use ccl_core::{
-    ClusterSpec, CommShape, CpuSpec, CpuVendor, Fabric, GpuSpec, IntraLink, IntraSpec, NetworkSpec,
-    PcieSpec,
+    ClusterSpec, CommShape, CpuSpec, CpuVendor, Fabric, GpuSpec, HardwareSpec, IntraLink,
+    IntraSpec, NetworkSpec, PcieSpec,
 };
 use ccl_sim::ProcessSettings;
 use ccl_sim::nccl::{Graph, System, tables};
@@ -222,6 +222,8 @@ const MACHINES: [Machine; 24] = [
 
 fn cluster(machine: &Machine, version: &str) -> ClusterSpec {
     ClusterSpec {
+        nccl_graph: None,
+        hardware: HardwareSpec::default(),
         name: machine.id.to_owned(),
         description: String::new(),
         sources: Vec::new(),

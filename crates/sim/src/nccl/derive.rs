@@ -34,9 +34,16 @@ impl System {
         let rules = Rules::of(version);
         let most = rules.max_channels / 2;
         let (ring, tree) = if nodes > 1 {
-            between_nodes(&links, capability, most)
+            between_nodes(&links, speeds(version, capability, true), capability, most)
         } else {
-            inside_a_node(&links, capability, most)
+            let known = known_graph(cluster, gpus, settings);
+            inside_a_node(
+                &links,
+                speeds(version, capability, false),
+                known,
+                capability,
+                most,
+            )
         };
         let nvls = nvls_graph(cluster, &links, nodes, settings);
         let nic_gbs = if nodes > 1 { links.nic_gbs } else { 0.0 };
@@ -80,8 +87,28 @@ fn hosts_of_a_node(cluster: &ClusterSpec) -> u32 {
         .max(1)
 }
 
-fn inside_a_node(links: &Links, capability: u32, most: u32) -> (Graph, Graph) {
-    let speeds = speeds(capability, false);
+/// What NCCL was seen to find on a whole node of this cluster; nothing for a part of a node, and
+/// nothing where settings change the paths.
+fn known_graph(cluster: &ClusterSpec, gpus: u32, settings: &ProcessSettings) -> Option<Channels> {
+    let whole_node = gpus == cluster.gpus_per_node && !settings.p2p_disable;
+    #[allow(clippy::cast_possible_truncation)] // a channel's bandwidth
+    cluster
+        .nccl_graph
+        .as_ref()
+        .filter(|_| whole_node)
+        .map(|known| Channels {
+            count: known.channels.max(1),
+            speed_gbs: known.channel_gbs as f32,
+        })
+}
+
+fn inside_a_node(
+    links: &Links,
+    speeds: &[f32],
+    known: Option<Channels>,
+    capability: u32,
+    most: u32,
+) -> (Graph, Graph) {
     let limits = Limits {
         channel_gbs: links.ring_gbs,
         port_gbs: links.ring_gbs,
@@ -89,7 +116,7 @@ fn inside_a_node(links: &Links, capability: u32, most: u32) -> (Graph, Graph) {
         total_gbs: links.ring_gbs,
         channels: most,
     };
-    let found = duplicate(best(speeds, limits), capability, most);
+    let found = known.unwrap_or_else(|| duplicate(best(speeds, limits), capability, most));
     let pattern = if links.gpus > 1 {
         Pattern::BalancedTree
     } else {
@@ -120,8 +147,7 @@ fn inside_a_node(links: &Links, capability: u32, most: u32) -> (Graph, Graph) {
     (ring, tree)
 }
 
-fn between_nodes(links: &Links, capability: u32, most: u32) -> (Graph, Graph) {
-    let speeds = speeds(capability, true);
+fn between_nodes(links: &Links, speeds: &[f32], capability: u32, most: u32) -> (Graph, Graph) {
     let total_gbs = chain_gbs(links);
     let inside = if links.reach == Reach::NvLink {
         f32::MAX
@@ -258,7 +284,7 @@ fn nvls_graph(
         return None;
     }
     let network = nodes > 1;
-    let speeds = speeds(capability, network);
+    let speeds = speeds(cluster.nccl_version, capability, network);
     let heads = links.gpus.min(NVLS_MAX_HEADS);
     // A head carries its own channel twice and every other head's once.
     #[allow(clippy::cast_precision_loss)] // GPUs of a node
