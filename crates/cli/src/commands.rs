@@ -1,3 +1,5 @@
 //! The commands, one module each: an `Args` struct and a `run` function.
 
+mod cluster_argument;
 pub mod knobs;
+pub mod sim;

@@ -2,14 +2,14 @@
 
 mod commands;
 mod error;
+mod output;
 mod table;
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use error::{CommandError, CommandResult};
+use error::CommandResult;
 
 /// Tunes NCCL for a training job, safely, and proves what it gained.
 #[derive(Parser)]
@@ -22,13 +22,17 @@ struct Cli {
 /// One variant per command; each command's arguments and body live in a module of its own.
 #[derive(Subcommand)]
 enum Command {
+    /// The catalogue of NCCL's variables, and a linter for files that set them.
     Knobs(commands::knobs::KnobsArgs),
+    /// Ask the simulator, and hold it against what was recorded.
+    Sim(commands::sim::SimArgs),
 }
 
 impl Command {
-    fn run(&self) -> CommandResult {
+    fn run(self) -> CommandResult {
         match self {
-            Self::Knobs(args) => commands::knobs::run(args),
+            Self::Knobs(args) => commands::knobs::run(&args),
+            Self::Sim(args) => commands::sim::run(args),
         }
     }
 }
@@ -39,15 +43,8 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let code = error.kind as u8;
-            report(error);
+            output::error(&miette::Report::new(error));
             ExitCode::from(code)
         }
     }
-}
-
-/// Renders an error on stderr: what was wrong, where, what to do.
-fn report(error: CommandError) {
-    let report = miette::Report::new(error);
-    // Nothing is left to tell when stderr is gone.
-    let _ = writeln!(anstream::stderr(), "{report:?}");
 }

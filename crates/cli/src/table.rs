@@ -43,11 +43,6 @@ impl Table {
         self.rows.push(row);
     }
 
-    /// Whether it has no rows.
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
     /// The text, each line with its newline. The last column is wrapped at blanks where the line
     /// would be wider than [`WIDTH`] characters; a column that cannot be wrapped is left whole.
     pub fn render(&self) -> String {

@@ -3,6 +3,13 @@
 //! AutoCCL (Xu et al., NSDI 2025), figure 11, digitised to 0.3 %: NCCL's default and AutoCCL's
 //! tuned iteration time, seconds. Cluster B is the PCIe one, cluster A the one with NVLink pairs.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr
+)]
+
 use ccl_core::{Choice, ClusterSpec, DecisionTable, Policy, TaskKey, WorkloadSpec, cluster_text};
 use ccl_sim::ProcessSettings;
 use ccl_sim::iteration::IterationModel;

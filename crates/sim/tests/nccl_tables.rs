@@ -1,5 +1,12 @@
 //! The NCCL model against everything that NCCL's own host code computed and chose.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr
+)]
+
 use std::path::PathBuf;
 
 use ccl_sim::nccl::tables::{Tables, compare};

@@ -6,11 +6,9 @@ mod list;
 mod show;
 mod target;
 
-use std::io::{self, Write};
-
 use clap::{Args, Subcommand};
 
-use crate::error::{CommandError, CommandResult};
+use crate::error::CommandResult;
 use target::Target;
 
 /// The catalogue of NCCL's variables, and a linter for files that set them.
@@ -52,20 +50,4 @@ pub fn run(args: &KnobsArgs) -> CommandResult {
         KnobsCommand::Show(args) => show::run(args),
         KnobsCommand::Check(args) => check::run(args),
     }
-}
-
-/// Writes to stdout; a reader that closed the pipe is no error.
-fn print(text: &str) -> CommandResult {
-    let mut out = anstream::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CommandError::bad_input(
-            format!("cannot write to the output: {error}"),
-        )),
-        _ => Ok(()),
-    }
-}
-
-/// Writes one JSON object to stdout.
-fn print_json(value: &serde_json::Value) -> CommandResult {
-    print(&format!("{value:#}\n"))
 }

@@ -124,7 +124,17 @@ impl Model {
     /// What NCCL runs when nobody interferes; `None` for primitives it builds from send and
     /// receive, and for a communicator of one rank.
     pub fn choose(&self, collective: Collective, bytes: u64) -> Option<ResolvedChoice> {
-        let (algorithm, protocol, _) = self.cost_table(collective, bytes, 1).cheapest()?;
+        self.choose_grouped(collective, bytes, 1)
+    }
+
+    /// The same when NCCL aggregates `operations` calls; `bytes` is what one of them moves.
+    pub fn choose_grouped(
+        &self,
+        collective: Collective,
+        bytes: u64,
+        operations: u32,
+    ) -> Option<ResolvedChoice> {
+        let (algorithm, protocol, _) = self.cost_table(collective, bytes, operations).cheapest()?;
         Some(self.resolve(Choice::new(algorithm, protocol), collective, bytes))
     }
 }

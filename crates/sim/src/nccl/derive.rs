@@ -34,9 +34,9 @@ impl System {
         let rules = Rules::of(version);
         let most = rules.max_channels / 2;
         let (mut ring, mut tree) = if nodes > 1 {
-            between_nodes(&links, capability, most)
+            between_nodes(&links, speeds(version, capability, true), capability, most)
         } else {
-            inside_a_node(&links, capability, most)
+            inside_a_node(&links, speeds(version, capability, false), capability, most)
         };
         // What was seen beats what is derived.
         if let Some(seen) = cluster
@@ -92,8 +92,7 @@ fn hosts_of_a_node(cluster: &ClusterSpec) -> u32 {
         .max(1)
 }
 
-fn inside_a_node(links: &Links, capability: u32, most: u32) -> (Graph, Graph) {
-    let speeds = speeds(capability, false);
+fn inside_a_node(links: &Links, speeds: &[f32], capability: u32, most: u32) -> (Graph, Graph) {
     let limits = Limits {
         channel_gbs: links.ring_gbs,
         port_gbs: links.ring_gbs,
@@ -132,8 +131,7 @@ fn inside_a_node(links: &Links, capability: u32, most: u32) -> (Graph, Graph) {
     (ring, tree)
 }
 
-fn between_nodes(links: &Links, capability: u32, most: u32) -> (Graph, Graph) {
-    let speeds = speeds(capability, true);
+fn between_nodes(links: &Links, speeds: &[f32], capability: u32, most: u32) -> (Graph, Graph) {
     let total_gbs = chain_gbs(links);
     let inside = if links.reach == Reach::NvLink {
         f32::MAX
@@ -270,7 +268,7 @@ fn nvls_graph(
         return None;
     }
     let network = nodes > 1;
-    let speeds = speeds(capability, network);
+    let speeds = speeds(cluster.nccl_version, capability, network);
     let heads = links.gpus.min(NVLS_MAX_HEADS);
     // A head carries its own channel twice and every other head's once.
     #[allow(clippy::cast_precision_loss)] // GPUs of a node

@@ -8,8 +8,9 @@ use ccl_core::knobs::{Located, Report, Severity, Syntax, lint};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
-use super::{Target, TargetArgs, print, print_json};
+use super::{Target, TargetArgs};
 use crate::error::{CommandError, CommandResult};
+use crate::output;
 use crate::table::{WIDTH, wrap};
 
 /// No file of settings is larger; what is, was given by mistake.
@@ -59,9 +60,9 @@ pub(super) fn run(args: &CheckArgs) -> CommandResult {
     let syntax = args.syntax.map_or_else(|| Syntax::guess(&name), Into::into);
     let report = lint(&text, syntax, args.syntax.is_none(), &target.context());
     if args.json {
-        print_json(&to_json(&file, &report, &target))?;
+        output::json(&to_json(&file, &report, &target))?;
     } else {
-        print(&to_text(&file, &report, &target))?;
+        output::text(to_text(&file, &report, &target))?;
     }
     let errors = report.count(Severity::Error);
     if errors > 0 {

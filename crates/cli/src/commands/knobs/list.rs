@@ -4,8 +4,9 @@ use ccl_core::knobs::{Knob, KnobClass, all, reference_page};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use super::{Target, TargetArgs, json, print, print_json};
+use super::{Target, TargetArgs, json};
 use crate::error::CommandResult;
+use crate::output;
 use crate::table::{Align, Table};
 
 #[derive(Args)]
@@ -26,6 +27,8 @@ pub(super) struct ListArgs {
     markdown: bool,
 }
 
+// The words of the catalogue.
+#[allow(clippy::enum_variant_names)]
 #[derive(Clone, Copy, ValueEnum)]
 enum ClassArg {
     PerCall,
@@ -45,7 +48,7 @@ impl From<ClassArg> for KnobClass {
 
 pub(super) fn run(args: &ListArgs) -> CommandResult {
     if args.markdown {
-        return print(&reference_page());
+        return output::text(reference_page());
     }
     let target = Target::of(&args.target)?;
     let version = target.version();
@@ -66,7 +69,7 @@ pub(super) fn run(args: &ListArgs) -> CommandResult {
             .iter()
             .map(|k| json::knob(k, version, target.platform.as_ref()))
             .collect();
-        return print_json(&json!({"nccl_version": version, "knobs": entries}));
+        return output::json(&json!({"nccl_version": version, "knobs": entries}));
     }
     let mut table = Table::new([
         ("KNOB", Align::Left),
@@ -82,7 +85,7 @@ pub(super) fn run(args: &ListArgs) -> CommandResult {
             knob.does.to_owned(),
         ]);
     }
-    print(&format!(
+    output::text(format!(
         "{}\n{} knobs, {}. Names without NCCL_; `ccl-agent knobs show NAME` tells all about one.\n",
         table.render(),
         knobs.len(),

@@ -3,8 +3,9 @@
 use ccl_core::knobs::{Knob, card, find, nearest};
 use clap::Args;
 
-use super::{Target, TargetArgs, json, print, print_json};
+use super::{Target, TargetArgs, json};
 use crate::error::{CommandError, CommandResult};
+use crate::output;
 use crate::table::{WIDTH, wrap};
 
 #[derive(Args)]
@@ -22,7 +23,7 @@ pub(super) fn run(args: &ShowArgs) -> CommandResult {
     let knob = resolve(&args.name)?;
     let target = Target::of(&args.target)?;
     if args.json {
-        return print_json(&json::knob(
+        return output::json(&json::knob(
             knob,
             target.version(),
             target.platform.as_ref(),
@@ -35,7 +36,7 @@ pub(super) fn run(args: &ShowArgs) -> CommandResult {
     if let Some(lack) = target.platform.and_then(|p| p.lacks(knob.platforms)) {
         text.push_str(&indented(&format!("here: {lack}")));
     }
-    print(&text)
+    output::text(text)
 }
 
 /// A line of the card, wrapped below its label.

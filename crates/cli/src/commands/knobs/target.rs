@@ -6,6 +6,7 @@ use ccl_core::knobs::{CheckContext, NEWEST_KNOWN, ParsePlatformError, Platform, 
 use ccl_core::{CLUSTERS, ClusterSpec, NcclVersion, cluster_text};
 
 use super::TargetArgs;
+use crate::commands::cluster_argument;
 use crate::error::CommandError;
 
 /// A release and a platform, as far as stated.
@@ -88,18 +89,12 @@ impl Target {
     }
 }
 
+/// The cluster of this name or file; `None` for anything else, which may be words.
 fn cluster(name: &str) -> Result<Option<ClusterSpec>, CommandError> {
-    let text = match cluster_text(name) {
-        Some(text) => text.to_owned(),
-        None if Path::new(name).extension().is_some_and(|e| e == "toml") => {
-            std::fs::read_to_string(name).map_err(|error| {
-                CommandError::bad_input(format!("{name}: {error}"))
-                    .help("give a readable cluster file")
-            })?
-        }
-        None => return Ok(None),
-    };
-    ClusterSpec::from_toml(&text).map(Some).map_err(|error| {
-        CommandError::bad_input(format!("{name}: {error}")).help("see cluster/ for examples")
-    })
+    let is_file = Path::new(name).extension().is_some_and(|e| e == "toml");
+    if is_file || cluster_text(name).is_some() {
+        cluster_argument::load(name).map(Some)
+    } else {
+        Ok(None)
+    }
 }

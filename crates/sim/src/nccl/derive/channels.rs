@@ -4,9 +4,24 @@
 //! keeps the best product (`ncclTopoCompute`, `ncclTopoDupChannels` in `src/graph/search.cc`). The
 //! search lays real paths; here a channel fits when the sums of bandwidths do.
 
+use ccl_core::NcclVersion;
+
 /// Speeds of one channel NCCL tries, GB/s, by compute capability and whether a network is involved.
-pub(super) fn speeds(compute_capability: u32, network: bool) -> &'static [f32] {
+pub(super) fn speeds(
+    version: NcclVersion,
+    compute_capability: u32,
+    network: bool,
+) -> &'static [f32] {
+    let from = |minor| version >= NcclVersion::new(2, minor, 0);
     match (compute_capability, network) {
+        // Blackwell has had lists of its own since 2.25.
+        (100.., _) if !from(25) => speeds(version, 90, network),
+        (90.., false) if !from(19) => &[60.0, 40.0, 30.0, 24.0, 20.0, 15.0, 12.0, 6.0, 3.0],
+        (90.., false) if !from(21) => &[60.0, 50.0, 40.0, 30.0, 24.0, 20.0, 15.0, 12.0, 6.0, 3.0],
+        (90.., true) if !from(19) => &[
+            48.0, 45.0, 42.0, 40.0, 30.0, 24.0, 20.0, 17.5, 15.0, 12.0, 6.0, 3.0, 2.4, 1.2, 0.24,
+            0.12,
+        ],
         (100.., false) => &[
             90.0, 80.0, 70.0, 60.0, 50.0, 45.0, 40.0, 30.0, 24.0, 20.0, 19.0, 18.0,
         ],

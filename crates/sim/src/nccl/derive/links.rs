@@ -3,7 +3,7 @@
 //! These are NCCL's own round figures (`src/graph/topo.h`, `src/graph/topo.cc`), not what the
 //! links reach; all in GB/s and one direction.
 
-use ccl_core::{ClusterSpec, CpuVendor, IntraLink};
+use ccl_core::{ClusterSpec, CpuVendor, Fabric, IntraLink, NcclVersion, NetworkSpec};
 
 use crate::ProcessSettings;
 
@@ -79,12 +79,10 @@ impl Links {
         };
 
         let (nic_gbs, nics, gpu_direct) = cluster.network.as_ref().map_or((0.0, 0, false), |net| {
-            let near =
-                net.nics_per_node * gpus.min(cluster.gpus_per_node) / cluster.gpus_per_node.max(1);
-            let domains = gpus.div_ceil(cluster.gpus_per_node.max(1));
-            #[allow(clippy::cast_possible_truncation)] // a link's bandwidth
-            let line = (net.nic_gbits / 8.0) as f32;
-            (line.min(pcie), near.max(1) * domains, net.gpu_direct)
+            let (of_node, line) = network_devices(net, cluster.gpus_per_node);
+            let near = of_node * gpus.min(cluster.gpus_per_node) / cluster.gpus_per_node.max(1);
+            let hosts = gpus.div_ceil(cluster.gpus_per_node.max(1));
+            (line.min(pcie), near.max(1) * hosts, net.gpu_direct)
         });
         let arm = cluster.cpu.vendor == CpuVendor::Arm;
         let direct_nic = gpu_direct && per_switch > 0;
@@ -108,6 +106,18 @@ impl Links {
             direct_nic,
         }
     }
+}
+
+/// Network devices of a node as NCCL is shown them, and the bandwidth of one. The plugin for EFA
+/// groups the NICs of a GPU into one device (aws-ofi-nccl, `src/nccl_ofi_topo.c`).
+fn network_devices(network: &NetworkSpec, gpus_per_node: u32) -> (u32, f32) {
+    let group = match network.fabric {
+        Fabric::Efa => (network.nics_per_node / gpus_per_node.max(1)).max(1),
+        _ => 1,
+    };
+    #[allow(clippy::cast_possible_truncation)] // a link's bandwidth
+    let gbs = (f64::from(group) * network.nic_gbits / 8.0) as f32;
+    (network.nics_per_node / group, gbs)
 }
 
 /// NVLink of one GPU towards the others of its communicator.
@@ -158,11 +168,15 @@ fn pcie_gbs(generation: u32, lanes: u32) -> f32 {
 fn socket_gbs(cluster: &ClusterSpec) -> f32 {
     let model = cluster.cpu.model.to_ascii_lowercase();
     let is = |names: &[&str]| names.iter().any(|name| model.contains(name));
+    let from = |minor| cluster.nccl_version >= NcclVersion::new(2, minor, 0);
     match cluster.cpu.vendor {
+        CpuVendor::Amd if !from(19) => f32::MAX,
         CpuVendor::Amd => 16.0,
         CpuVendor::Arm => 6.0,
         CpuVendor::Intel if is(&["broadwell", "haswell"]) => 6.0,
         CpuVendor::Intel if is(&["skylake", "cascade", "ice lake", "icelake"]) => 10.0,
+        // Before 2.26 everything newer counted as Skylake.
+        CpuVendor::Intel if !from(26) => 10.0,
         CpuVendor::Intel if is(&["emerald", "granite", "sierra"]) => 40.0,
         CpuVendor::Intel => 22.0,
     }

@@ -1,0 +1,44 @@
+//! Where results and errors go: results on stdout, everything else on stderr.
+//!
+//! A reader that has gone away (`ccl-agent ... | head`) is no error. Colours are stripped by the
+//! stream where it is no terminal.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use crate::error::{CommandError, CommandResult};
+
+/// Prints a text on stdout, with one newline at its end.
+///
+/// # Errors
+/// Stdout that cannot be written, unless its reader has gone.
+pub fn text(what: impl Display) -> CommandResult {
+    match writeln!(
+        anstream::stdout().lock(),
+        "{}",
+        what.to_string().trim_end_matches('\n')
+    ) {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(CommandError::bad_input(format!(
+            "cannot write to stdout: {e}"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Prints one JSON object on stdout.
+///
+/// # Errors
+/// As [`text`].
+pub fn json(what: &impl Serialize) -> CommandResult {
+    let json = serde_json::to_string_pretty(what)
+        .map_err(|e| CommandError::bad_input(format!("cannot write the result as JSON: {e}")))?;
+    text(json)
+}
+
+/// Renders an error on stderr.
+pub fn error(report: &miette::Report) {
+    // Nobody is left to be told when stderr is closed.
+    let _ = writeln!(anstream::stderr().lock(), "{report:?}");
+}
