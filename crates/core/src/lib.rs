@@ -11,6 +11,7 @@ mod choice;
 mod cluster;
 mod collective;
 mod configuration;
+mod context;
 mod event;
 mod evidence;
 mod export;
@@ -33,6 +34,7 @@ pub use cluster::{
 };
 pub use collective::{Algorithm, Collective, ParseNameError, Protocol};
 pub use configuration::{Configuration, Environment};
+pub use context::ContextSignature;
 pub use event::{
     Candidate, Interval, KeyObservation, Lane, Outcome, Phase, Proposer, StoppedBecause,
     TraceEvent, TraceLine, Verdict,
