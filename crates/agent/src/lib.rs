@@ -1,1 +1,22 @@
 //! The agent: testbeds, the guard, the minds, and the three phases that use them.
+//!
+//! ```text
+//!   testbed --probe--> evidence --> minds --> candidates --> guard --approved--> testbed
+//!                          ^                                                        |
+//!                          +------------- judged pairs <--------- iterations ------+
+//! ```
+//!
+//! [`tuner`] holds the state of one run, [`phases`](crate::tuner::Tuner::run) what happens to it;
+//! [`run_dir`] is the only place that knows how a run lies on disk.
+
+pub mod asker;
+pub mod guard;
+pub mod mind;
+pub mod oracle;
+mod phases;
+pub mod run_dir;
+pub mod situation;
+pub mod summary;
+pub mod testbed;
+pub mod trace;
+pub mod tuner;

@@ -3,3 +3,4 @@
 mod cluster_argument;
 pub mod knobs;
 pub mod sim;
+pub mod tune;

@@ -10,7 +10,6 @@ use thiserror::Error;
 /// Exit codes of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-#[allow(dead_code)]
 pub enum ExitKind {
     /// Bad input or usage.
     BadInput = 2,
@@ -53,7 +52,6 @@ impl CommandError {
 
     /// The same error with another exit code.
     #[must_use]
-    #[allow(dead_code)]
     pub fn kind(mut self, kind: ExitKind) -> Self {
         self.kind = kind;
         self

@@ -22,6 +22,8 @@ struct Cli {
 /// One variant per command; each command's arguments and body live in a module of its own.
 #[derive(Subcommand)]
 enum Command {
+    /// Tune a job: offline thinking, online trials, a verdict with an interval.
+    Tune(commands::tune::TuneArgs),
     /// The catalogue of NCCL's variables, and a linter for files that set them.
     Knobs(commands::knobs::KnobsArgs),
     /// Ask the simulator, and hold it against what was recorded.
@@ -31,6 +33,7 @@ enum Command {
 impl Command {
     fn run(self) -> CommandResult {
         match self {
+            Self::Tune(args) => commands::tune::run(&args),
             Self::Knobs(args) => commands::knobs::run(&args),
             Self::Sim(args) => commands::sim::run(args),
         }

@@ -33,8 +33,9 @@ impl ContextSignature {
     pub fn of(cluster: &ClusterSpec, workload: &str, nodes: u32, ranks_per_node: u32) -> Self {
         let network = cluster.network.as_ref().filter(|_| nodes > 1);
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a line rate
-        let network_gbits =
-            network.map_or(0, |n| (f64::from(n.nics_per_node) * n.nic_gbits).round() as u32);
+        let network_gbits = network.map_or(0, |n| {
+            (f64::from(n.nics_per_node) * n.nic_gbits).round() as u32
+        });
         Self {
             gpu: cluster.gpu.model.clone(),
             intra: cluster.intra.link,

@@ -212,6 +212,15 @@ pub enum TraceEvent {
         /// Points of the space after.
         after: u64,
     },
+    /// Points of the search were timed outside the job and are not tried in it.
+    ScreenedOut {
+        /// The key.
+        key: TaskKey,
+        /// Each choice with its time ratio to the incumbent, outside the job.
+        choices: Vec<String>,
+        /// Why they are not tried.
+        because: String,
+    },
     /// Cards and rules were retrieved.
     Retrieved {
         /// Titles of cards.
@@ -319,8 +328,9 @@ pub enum TraceEvent {
     Incumbent {
         /// The whole configuration.
         configuration: Configuration,
-        /// Iteration time ratio to the baseline as far as known, for progress only.
-        estimated_ratio: f64,
+        /// Iteration time ratio to the baseline, put together from the trials; for progress only,
+        /// the verdict comes from fresh pairs.
+        estimated_ratio: Interval,
         /// Iterations spent so far.
         iterations: u64,
         /// Regret so far, iterations.

@@ -72,14 +72,18 @@ pub struct Exchange {
 /// # Errors
 /// When no JSON is left.
 pub(crate) fn json_of(text: &str) -> Result<Value, Failure> {
-    let after_thinking = text.rsplit_once("</think>").map_or(text, |(_, rest)| rest).trim();
+    let after_thinking = text
+        .rsplit_once("</think>")
+        .map_or(text, |(_, rest)| rest)
+        .trim();
     let unfenced = after_thinking
         .strip_prefix("```json")
         .or_else(|| after_thinking.strip_prefix("```"))
         .and_then(|t| t.strip_suffix("```"))
         .unwrap_or(after_thinking);
-    serde_json::from_str(unfenced.trim())
-        .map_err(|error| Failure::Malformed { reason: error.to_string() })
+    serde_json::from_str(unfenced.trim()).map_err(|error| Failure::Malformed {
+        reason: error.to_string(),
+    })
 }
 
 #[cfg(test)]
@@ -97,6 +101,9 @@ mod tests {
         ] {
             assert_eq!(json_of(text).unwrap(), expected, "{text}");
         }
-        assert!(matches!(json_of("I would say 1"), Err(Failure::Malformed { .. })));
+        assert!(matches!(
+            json_of("I would say 1"),
+            Err(Failure::Malformed { .. })
+        ));
     }
 }

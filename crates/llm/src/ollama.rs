@@ -38,7 +38,10 @@ impl Ollama {
         } else {
             format!("http://{address}")
         };
-        Self { address, model: model.to_owned() }
+        Self {
+            address,
+            model: model.to_owned(),
+        }
     }
 
     fn post(&self, body: &Value) -> Result<(u16, String), Failure> {
@@ -54,7 +57,11 @@ impl Ollama {
             .build()
             .map_err(|e| unreachable(&e))?;
         let url = format!("{}/api/chat", self.address);
-        let response = client.post(url).json(body).send().map_err(|e| unreachable(&e))?;
+        let response = client
+            .post(url)
+            .json(body)
+            .send()
+            .map_err(|e| unreachable(&e))?;
         let status = response.status().as_u16();
         let text = response.text().map_err(|e| unreachable(&e))?;
         Ok((status, text))
@@ -89,7 +96,11 @@ impl Provider for Ollama {
             }
             Ok((status, text)) => {
                 let message = text.chars().take(ERROR_CHARS).collect();
-                let failure = Failure::Refused { address: self.address.clone(), status, message };
+                let failure = Failure::Refused {
+                    address: self.address.clone(),
+                    status,
+                    message,
+                };
                 (Some(text), Err(failure))
             }
         };

@@ -84,7 +84,11 @@ fn words_instead_of_json_are_a_failure() {
 #[test]
 fn nobody_listening_is_an_ordinary_value() {
     // A port that was free a moment ago.
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let address = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .to_string();
     let exchange = Ollama::new(&address, "x").ask(&request());
     assert_eq!(exchange.response, None);
     assert!(matches!(exchange.answer, Err(Failure::Unreachable { .. })));

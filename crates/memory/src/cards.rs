@@ -29,13 +29,19 @@ pub struct KnowledgeBase {
 impl KnowledgeBase {
     /// A base of these cards.
     pub fn new(cards: Vec<Card>) -> Self {
-        let words: Vec<BTreeSet<String>> =
-            cards.iter().map(|c| words(&format!("{} {}", c.title, c.body))).collect();
+        let words: Vec<BTreeSet<String>> = cards
+            .iter()
+            .map(|c| words(&format!("{} {}", c.title, c.body)))
+            .collect();
         let mut frequency = BTreeMap::new();
         for word in words.iter().flatten() {
             *frequency.entry(word.clone()).or_insert(0) += 1;
         }
-        Self { cards, words, frequency }
+        Self {
+            cards,
+            words,
+            frequency,
+        }
     }
 
     /// The knobs of one release of NCCL.
@@ -43,7 +49,10 @@ impl KnowledgeBase {
         let known = knobs::all().iter().filter(|k| k.exists_in(version));
         Self::new(
             known
-                .map(|k| Card { title: k.name.to_owned(), body: knobs::card(k, version) })
+                .map(|k| Card {
+                    title: k.name.to_owned(),
+                    body: knobs::card(k, version),
+                })
                 .collect(),
         )
     }
@@ -74,7 +83,11 @@ impl KnowledgeBase {
             .collect();
         // Stable: equal scores keep the order of the cards.
         scored.sort_by(|a, b| b.0.total_cmp(&a.0));
-        scored.into_iter().take(most).map(|(_, card)| card).collect()
+        scored
+            .into_iter()
+            .take(most)
+            .map(|(_, card)| card)
+            .collect()
     }
 }
 
@@ -94,7 +107,10 @@ mod tests {
         let base = KnowledgeBase::of_knobs(NcclVersion::new(2, 27, 0));
         assert!(base.cards().len() > 100);
         let titles = |query| -> Vec<&str> {
-            base.retrieve(query, 3).into_iter().map(|c| c.title.as_str()).collect()
+            base.retrieve(query, 3)
+                .into_iter()
+                .map(|c| c.title.as_str())
+                .collect()
         };
         assert!(titles("BUFFSIZE buffer size").contains(&"NCCL_BUFFSIZE"));
         assert!(base.retrieve("zzzz", 3).is_empty());

@@ -56,8 +56,14 @@ pub struct RuleRecord {
 impl RuleRecord {
     /// The name of the rule, the same in every run that comes to it.
     pub fn id(&self) -> String {
-        let ContextSignature { gpu, nodes, ranks_per_node, nccl_version, workload, .. } =
-            &self.context;
+        let ContextSignature {
+            gpu,
+            nodes,
+            ranks_per_node,
+            nccl_version,
+            workload,
+            ..
+        } = &self.context;
         format!(
             "{}: {gpu} {nodes}x{ranks_per_node} NCCL {nccl_version} {workload}: {} {}",
             self.kind.word(),
@@ -68,7 +74,9 @@ impl RuleRecord {
 
     /// The rule in a sentence.
     pub fn statement(&self) -> String {
-        let against = self.against.map_or("what ran".to_owned(), |c| c.to_string());
+        let against = self
+            .against
+            .map_or("what ran".to_owned(), |c| c.to_string());
         let effect = match self.ratio {
             Some(r) if r.median < 1.0 => format!(
                 "{:.1} % faster [{:.1}, {:.1}] than {against} over {} pairs",
@@ -84,6 +92,9 @@ impl RuleRecord {
             ),
             None => format!("failed where {against} ran"),
         };
-        format!("{} on {}: {effect} ({})", self.choice, self.key, self.source)
+        format!(
+            "{} on {}: {effect} ({})",
+            self.choice, self.key, self.source
+        )
     }
 }

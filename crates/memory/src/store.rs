@@ -43,7 +43,9 @@ pub struct RuleStore {
 impl RuleStore {
     /// The store in this folder, which need not exist yet.
     pub fn new(folder: &Path) -> Self {
-        Self { folder: folder.to_owned() }
+        Self {
+            folder: folder.to_owned(),
+        }
     }
 
     /// The file of one source.
@@ -71,20 +73,31 @@ impl RuleStore {
     /// # Errors
     /// A file that cannot be read or replaced; it is untouched then.
     pub fn add(&self, source: Source, rules: &[RuleRecord]) -> Result<(), StoreError> {
-        let mut all: BTreeMap<String, RuleRecord> =
-            self.load(source)?.into_iter().map(|r| (r.id(), r)).collect();
+        let mut all: BTreeMap<String, RuleRecord> = self
+            .load(source)?
+            .into_iter()
+            .map(|r| (r.id(), r))
+            .collect();
         for rule in rules.iter().filter(|r| r.source == source) {
             let before = all.get(&rule.id()).map_or(0, |r| r.confirmed);
-            let rule = RuleRecord { confirmed: before + rule.confirmed, ..rule.clone() };
+            let rule = RuleRecord {
+                confirmed: before + rule.confirmed,
+                ..rule.clone()
+            };
             all.insert(rule.id(), rule);
         }
         let path = self.file(source);
-        let io = |error| StoreError::Io { path: path.clone(), error };
+        let io = |error| StoreError::Io {
+            path: path.clone(),
+            error,
+        };
         std::fs::create_dir_all(&self.folder).map_err(io)?;
         let all: Vec<_> = all.into_values().collect();
         let text = serde_json::to_vec_pretty(&all).map_err(|e| io(e.into()))?;
         let mut file = tempfile::NamedTempFile::new_in(&self.folder).map_err(io)?;
-        file.write_all(&text).and_then(|()| file.as_file().sync_all()).map_err(io)?;
+        file.write_all(&text)
+            .and_then(|()| file.as_file().sync_all())
+            .map_err(io)?;
         file.persist(&path).map_err(|e| io(e.error))?;
         Ok(())
     }
@@ -93,8 +106,8 @@ impl RuleStore {
 #[cfg(test)]
 mod tests {
     use ccl_core::{
-        Algorithm, Choice, ClusterSpec, Collective, CommShape, ContextSignature, Interval, Protocol,
-        TaskKey, cluster_text,
+        Algorithm, Choice, ClusterSpec, Collective, CommShape, ContextSignature, Interval,
+        Protocol, TaskKey, cluster_text,
     };
 
     use super::*;
@@ -108,7 +121,10 @@ mod tests {
             key: TaskKey::of(CommShape::new(8, 1), Collective::AllGather, 80 << 20),
             choice: Choice::new(Algorithm::Ring, Protocol::Simple).with_channels(8),
             against: None,
-            ratio: Some(Interval { median: 0.8, ci95: [0.78, 0.83] }),
+            ratio: Some(Interval {
+                median: 0.8,
+                ci95: [0.78, 0.83],
+            }),
             pairs: 16,
             mechanism: None,
             source,
@@ -121,9 +137,13 @@ mod tests {
     fn what_was_simulated_stays_with_what_was_simulated() {
         let folder = tempfile::tempdir().unwrap();
         let store = RuleStore::new(folder.path());
-        store.add(Source::Measured, &[rule(Source::Simulated)]).unwrap();
+        store
+            .add(Source::Measured, &[rule(Source::Simulated)])
+            .unwrap();
         assert_eq!(store.load(Source::Measured).unwrap(), []);
-        store.add(Source::Simulated, &[rule(Source::Simulated)]).unwrap();
+        store
+            .add(Source::Simulated, &[rule(Source::Simulated)])
+            .unwrap();
         assert_eq!(store.load(Source::Measured).unwrap(), []);
         assert_eq!(store.load(Source::Simulated).unwrap().len(), 1);
     }
@@ -133,7 +153,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = RuleStore::new(folder.path());
         for _ in 0..3 {
-            store.add(Source::Simulated, &[rule(Source::Simulated)]).unwrap();
+            store
+                .add(Source::Simulated, &[rule(Source::Simulated)])
+                .unwrap();
         }
         let rules = store.load(Source::Simulated).unwrap();
         assert_eq!((rules.len(), rules[0].confirmed), (1, 3));
@@ -145,8 +167,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = RuleStore::new(folder.path());
         std::fs::write(store.file(Source::Simulated), "[{]").unwrap();
-        let error = store.add(Source::Simulated, &[rule(Source::Simulated)]).unwrap_err();
+        let error = store
+            .add(Source::Simulated, &[rule(Source::Simulated)])
+            .unwrap_err();
         assert!(error.to_string().contains(":1:3:"), "{error}");
-        assert_eq!(std::fs::read_to_string(store.file(Source::Simulated)).unwrap(), "[{]");
+        assert_eq!(
+            std::fs::read_to_string(store.file(Source::Simulated)).unwrap(),
+            "[{]"
+        );
     }
 }

@@ -101,6 +101,11 @@ impl KeySearch {
         }
     }
 
+    /// Where it searches.
+    pub fn space(&self) -> &Space {
+        &self.space
+    }
+
     /// Up to `width` points worth a trial, each with one sentence; none when the search is over.
     pub fn ask(&mut self, width: usize) -> Vec<(Choice, String)> {
         while self.idle_dimensions < TURN.len() {

@@ -2,7 +2,12 @@
 //!
 //! The comparison is also the reference page `doc/reference/graph-derivation.md`; set
 //! `CCL_BLESS=1` to write it anew.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr
+)]
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

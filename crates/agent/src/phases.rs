@@ -1,0 +1,35 @@
+//! The three phases of a run, and the trial that the second one is made of.
+
+mod after;
+mod knowledge;
+mod offline;
+mod online;
+mod trial;
+mod verdict;
+
+use ccl_core::{Phase, TraceEvent};
+
+use crate::summary::Summary;
+use crate::tuner::{RunError, Tuner};
+
+impl Tuner<'_> {
+    /// Runs all three phases.
+    ///
+    /// # Errors
+    /// When the baseline cannot be measured, nothing can be tuned, or artifacts cannot be
+    /// written. Candidates that fail are rolled back, not errors.
+    pub fn run(&mut self, run_id: &str) -> Result<Summary, RunError> {
+        self.emit(TraceEvent::PhaseStarted {
+            phase: Phase::Offline,
+        })?;
+        self.offline()?;
+        self.emit(TraceEvent::PhaseStarted {
+            phase: Phase::Online,
+        })?;
+        let stopped = self.online()?;
+        self.emit(TraceEvent::PhaseStarted {
+            phase: Phase::After,
+        })?;
+        self.after(run_id, stopped)
+    }
+}

@@ -1,0 +1,151 @@
+//! Afterwards: the verdict on fresh pairs, the rules learnt, the books closed.
+
+use std::collections::BTreeMap;
+
+use ccl_core::{Configuration, Outcome, StoppedBecause, TraceEvent, Verdict};
+use ccl_memory::{RuleKind, RuleRecord};
+
+use super::online::Stop;
+use super::verdict::{Comparison, estimate};
+use crate::oracle::oracle;
+use crate::summary::{Baseline, Best, Lanes, Summary, TuningCost, WarmStart};
+use crate::tuner::{RunError, Tried, Tuner};
+
+/// A slow-down below this is not worth remembering.
+const WORTH_AVOIDING: f64 = 1.02;
+
+impl Tuner<'_> {
+    pub(super) fn after(&mut self, run_id: &str, stop: Stop) -> Result<Summary, RunError> {
+        let (mut because, mut explanation) = stop;
+        let found = self.compare_with_untuned()?;
+        if self.is_interrupted() && because != StoppedBecause::Interrupted {
+            because = StoppedBecause::Interrupted;
+            explanation = format!("{explanation}; interrupted during the final comparison");
+        }
+        let is_faster = found.verdict == Verdict::Faster;
+        if !is_faster {
+            // Anything that is not clearly better is not worth a risk: back to NCCL as it comes.
+            self.incumbent = Configuration::default();
+        }
+        let rules = self.distil(run_id, is_faster)?;
+        let oracle = if self.options.oracle {
+            Some(oracle(self.testbed, &self.incumbent.policy)?)
+        } else {
+            None
+        };
+        let counts = [
+            ("trials", u64::from(self.counts.trials)),
+            ("refused", u64::from(self.counts.refused)),
+            ("rolled_back", u64::from(self.counts.rolled_back)),
+            ("iterations", self.guard.iterations()),
+            ("rules", rules.len() as u64),
+        ];
+        self.learnt = rules;
+        let counts: BTreeMap<_, _> = counts.map(|(name, n)| (name.to_owned(), n)).into();
+        self.emit(TraceEvent::RunFinished {
+            verdict: found.verdict,
+            counts,
+        })?;
+        let info = self.testbed.describe();
+        Ok(Summary {
+            run_id: run_id.to_owned(),
+            source: info.source,
+            workload: self.situation.context.workload.clone(),
+            cluster: info.cluster.clone(),
+            nccl_version: info.nccl_version.to_string(),
+            seed: self.options.seed,
+            baseline: Baseline {
+                iteration_ms: self.untuned_estimate(&found),
+            },
+            best: Best {
+                iteration_ms: if is_faster {
+                    estimate(&found.best_us)
+                } else {
+                    self.untuned_estimate(&found)
+                },
+                configuration: self.incumbent.clone(),
+            },
+            speedup: found.speedup,
+            verdict: found.verdict,
+            trials: self.counts.trials,
+            refused: self.counts.refused,
+            rolled_back: self.counts.rolled_back,
+            tuning_cost: TuningCost {
+                iterations: self.guard.iterations(),
+                regret_iterations: self.guard.regret_iterations(),
+                worst_iteration_ratio: self.guard.worst_iteration_ratio(),
+                probes: self.counts.probes,
+            },
+            oracle,
+            lanes: Lanes {
+                hypothesis: self.counts.hypothesis,
+                numeric: self.counts.numeric,
+            },
+            warm_start: WarmStart {
+                rules: self.counts.warm_rules,
+                surrogate: false,
+            },
+            llm: self.asker.used(),
+            stopped_because: because,
+            stopped_explanation: explanation,
+            notes: info.notes.clone(),
+        })
+    }
+
+    /// Untuned iterations of the final pairs, which ran beside the best; without any, the
+    /// baseline's.
+    fn untuned_estimate(&self, found: &Comparison) -> crate::summary::Estimate {
+        let fresh = &found.untuned_us;
+        estimate(if fresh.is_empty() {
+            &self.baseline_us
+        } else {
+            fresh
+        })
+    }
+
+    /// Rules with provenance: positive ones only for what the verdict confirmed.
+    fn distil(&mut self, run_id: &str, confirmed: bool) -> Result<Vec<RuleRecord>, RunError> {
+        let source = self.testbed.describe().source;
+        let mut rules = Vec::new();
+        for tried in &self.tried {
+            let kind = match tried.outcome {
+                Outcome::Kept if confirmed && self.is_in_best(tried) => RuleKind::Positive,
+                Outcome::RolledBackSlower | Outcome::RolledBackCanary
+                    if tried.ratio.is_none_or(|r| r.ci95[0] > WORTH_AVOIDING) =>
+                {
+                    RuleKind::Avoid
+                }
+                Outcome::RolledBackIteration | Outcome::RolledBackFailed => RuleKind::Avoid,
+                _ => continue,
+            };
+            let candidate = &tried.candidate;
+            rules.push(RuleRecord {
+                kind,
+                context: self.situation.context.clone(),
+                key: candidate.key,
+                choice: candidate.choice,
+                against: tried.against,
+                ratio: tried.ratio,
+                pairs: tried.pairs,
+                mechanism: candidate.hypothesis.as_ref().map(|h| h.mechanism.clone()),
+                source,
+                run_id: run_id.to_owned(),
+                confirmed: 1,
+            });
+        }
+        for rule in &rules {
+            let (id, kind) = (rule.id(), rule.kind.word().to_owned());
+            self.emit(TraceEvent::RuleDistilled {
+                id,
+                kind,
+                statement: rule.statement(),
+            })?;
+        }
+        Ok(rules)
+    }
+
+    fn is_in_best(&self, tried: &Tried) -> bool {
+        let best = self.incumbent.policy.choice_for(tried.candidate.key);
+        best == Some(tried.candidate.choice)
+    }
+}

@@ -1,0 +1,125 @@
+//! What is known before and beside the measurements: cards, remembered rules, the plan, and the
+//! language model's opinion.
+
+use ccl_core::{Hypothesis, TraceEvent};
+use ccl_memory::{Card, RuleKind};
+
+use crate::mind::Mind;
+use crate::tuner::{RunError, Tuner};
+
+/// Cards put before a mind.
+const MOST_CARDS: usize = 6;
+/// Steps of the plan that are written down.
+const MOST_STEPS: usize = 12;
+/// How much a remembered gain may miss on either side and still count as predicted.
+const CARRIED_OVER: f64 = 0.05;
+
+impl Tuner<'_> {
+    /// Finds cards and rules for this situation and says which.
+    pub(super) fn retrieve(&mut self) -> Result<(), RunError> {
+        let cards = self.cards().into_iter().map(|c| c.title.clone()).collect();
+        let rules = self
+            .remembered
+            .iter()
+            .map(ccl_memory::RuleRecord::id)
+            .collect();
+        self.emit(TraceEvent::Retrieved { cards, rules })
+    }
+
+    /// The cards that share the rarest words with the evidence.
+    fn cards(&self) -> Vec<&Card> {
+        let mut query: String = self
+            .situation
+            .evidence
+            .iter()
+            .map(|e| format!("{} ", e.statement))
+            .collect();
+        query.push_str(&format!(
+            "{:?} channels chunk buffer",
+            self.situation.cluster.intra.link
+        ));
+        self.knowledge.retrieve(&query, MOST_CARDS)
+    }
+
+    /// Writes down what is going to be tried first, as far as that is known now.
+    pub(super) fn plan(&mut self) -> Result<(), RunError> {
+        let mut steps: Vec<String> = self
+            .remembered_hypotheses()
+            .into_iter()
+            .map(|h| format!("{} on {}: remembered ({})", h.choice, h.key, h.because))
+            .collect();
+        steps.extend(
+            self.rule_mind
+                .propose(&self.situation)
+                .into_iter()
+                .map(|h| format!("{} on {}: {} ({})", h.choice, h.key, h.mechanism, h.because)),
+        );
+        steps.truncate(MOST_STEPS);
+        let points: u64 = self.searches.values().map(|s| s.space().size()).sum();
+        steps.push(format!(
+            "then coordinate descent in the {points} points that are left, at most {} trials in all",
+            self.options.budget
+        ));
+        self.emit(TraceEvent::Planned { steps })
+    }
+
+    /// Rules of earlier runs that say something about keys of this job.
+    pub(super) fn remembered_hypotheses(&self) -> Vec<Hypothesis> {
+        let context = &self.situation.context;
+        self.remembered
+            .iter()
+            .filter(|r| r.kind == RuleKind::Positive && r.context.is_related_to(context))
+            .filter_map(|rule| {
+                let key = self.situation.key(rule.key)?;
+                let ratio = rule.ratio?;
+                Some(Hypothesis {
+                    mechanism: "remembered".to_owned(),
+                    because: format!("{}, run {}", rule.statement(), rule.run_id),
+                    evidence: vec![key.evidence],
+                    key: rule.key,
+                    choice: rule.choice,
+                    predicted_ratio: [ratio.ci95[0] - CARRIED_OVER, ratio.ci95[1] + CARRIED_OVER],
+                    risk: "another time, another neighbour".to_owned(),
+                    refuted_by: "the gain of the earlier run does not come back".to_owned(),
+                })
+            })
+            .collect()
+    }
+
+    /// Asks the language model; an answer that cannot be had or used is an event, not an error.
+    pub(super) fn ask_llm(&mut self) -> Result<Vec<Hypothesis>, RunError> {
+        if !self.asker.may_ask() {
+            return Ok(Vec::new());
+        }
+        let call = self.asker.next_call();
+        let (provider, model) = self.asker.names();
+        let purpose = "hypotheses".to_owned();
+        self.emit(TraceEvent::LlmAsked {
+            call,
+            provider,
+            model,
+            purpose,
+        })?;
+        let cards: Vec<Card> = self.cards().into_iter().cloned().collect();
+        let cards: Vec<&Card> = cards.iter().collect();
+        match self.asker.ask(&self.situation, &cards)? {
+            Ok(hypotheses) => {
+                let each: Vec<_> = hypotheses
+                    .iter()
+                    .map(|h| format!("{} on {}", h.choice, h.key))
+                    .collect();
+                let proposal = if each.is_empty() {
+                    "nothing".to_owned()
+                } else {
+                    each.join("; ")
+                };
+                self.emit(TraceEvent::LlmAnswered { call, proposal })?;
+                Ok(hypotheses)
+            }
+            Err(reason) => {
+                self.emit(TraceEvent::LlmFailed { call, reason })?;
+                Ok(Vec::new())
+            }
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! What a mind sees before it decides: the job, the machine, the evidence, what was tried.
+//!
+//! Plain data, built by the loop; a mind reads it and answers, and touches nothing else.
+
+use ccl_core::{
+    Algorithm, Choice, ClusterSpec, ContextSignature, Evidence, EvidenceId, KeyObservation,
+    Protocol, TaskKey,
+};
+
+use crate::testbed::KeyFacts;
+
+/// One key with everything known about it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeyState {
+    /// What the testbed says of it.
+    pub facts: KeyFacts,
+    /// How it was observed under untuned NCCL.
+    pub observed: KeyObservation,
+    /// The evidence that observation became.
+    pub evidence: EvidenceId,
+    /// What it runs now if it is no longer NCCL's own choice.
+    pub incumbent: Option<Choice>,
+    /// Pairs that the probes outside the job spoke against.
+    pub hopeless: Vec<(Algorithm, Protocol)>,
+    /// Candidates that were tried or refused, in order; none is proposed again.
+    pub tried: Vec<Choice>,
+}
+
+impl KeyState {
+    /// What the key runs now, as far as the testbed can tell.
+    pub fn running(&self) -> Option<Choice> {
+        self.incumbent.or(self.observed.choice)
+    }
+
+    /// Whether this choice is legal here, not hopeless, and was not tried yet.
+    pub fn is_open(&self, choice: &Choice) -> bool {
+        self.facts.legal.allows(choice)
+            && !self.hopeless.contains(&(choice.algorithm, choice.protocol))
+            && !self.tried.contains(choice)
+    }
+}
+
+/// The whole situation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Situation {
+    /// The machine.
+    pub cluster: ClusterSpec,
+    /// Where this is: what a rule learnt here is filed under.
+    pub context: ContextSignature,
+    /// The keys, largest share first.
+    pub keys: Vec<KeyState>,
+    /// Everything seen so far.
+    pub evidence: Vec<Evidence>,
+}
+
+impl Situation {
+    /// The state of one key.
+    pub fn key(&self, key: TaskKey) -> Option<&KeyState> {
+        self.keys.iter().find(|k| k.facts.key == key)
+    }
+}

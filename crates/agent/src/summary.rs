@@ -1,0 +1,136 @@
+//! The result of a run: the one JSON object of the command-line contract.
+
+use ccl_core::{Configuration, Interval, Source, StoppedBecause, Verdict};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A median with its interval and the number of samples behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Estimate {
+    /// The median.
+    pub median: f64,
+    /// 95 % interval of the median.
+    pub ci95: [f64; 2],
+    /// Iterations behind it.
+    pub samples: u32,
+}
+
+/// Untuned NCCL in this run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Baseline {
+    /// Iteration time, milliseconds.
+    pub iteration_ms: Estimate,
+}
+
+/// The best configuration of this run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Best {
+    /// Iteration time, milliseconds.
+    pub iteration_ms: Estimate,
+    /// What to run.
+    pub configuration: Configuration,
+}
+
+/// What finding it cost the job.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TuningCost {
+    /// Iterations of the job that ran during tuning, baseline and final comparison included.
+    pub iterations: u64,
+    /// Sum over them of (time / baseline - 1), where positive.
+    pub regret_iterations: f64,
+    /// The slowest of them, as a ratio to the baseline.
+    pub worst_iteration_ratio: f64,
+    /// Choices timed outside the job.
+    pub probes: u32,
+}
+
+/// What could have been found.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Oracle {
+    /// Noise-free iteration time of the best point of the per-call space, milliseconds.
+    pub iteration_ms: f64,
+    /// Share of the oracle's gain that this run's best captures, noise-free; 1 when there is
+    /// nothing to gain.
+    pub captured: f64,
+}
+
+/// Candidates tried per lane.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Lanes {
+    /// Explained candidates.
+    pub hypothesis: u32,
+    /// Search candidates.
+    pub numeric: u32,
+}
+
+/// What earlier runs contributed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WarmStart {
+    /// Remembered rules that became candidates.
+    pub rules: u32,
+    /// Whether a stored surrogate was used.
+    pub surrogate: bool,
+}
+
+/// The language model's part.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LlmUse {
+    /// The provider asked.
+    pub provider: String,
+    /// The model asked.
+    pub model: String,
+    /// Calls made.
+    pub calls: u32,
+    /// Calls without a valid answer.
+    pub failed: u32,
+    /// Whether the rule mind acted in its place.
+    pub fallback_used: bool,
+}
+
+/// The whole result.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Summary {
+    /// The run.
+    pub run_id: String,
+    /// Where every figure comes from.
+    pub source: Source,
+    /// The workload's name.
+    pub workload: String,
+    /// The cluster's name.
+    pub cluster: String,
+    /// NCCL's version there.
+    pub nccl_version: String,
+    /// The seed.
+    pub seed: u64,
+    /// Untuned NCCL.
+    pub baseline: Baseline,
+    /// The best found.
+    pub best: Best,
+    /// Untuned / best on fresh, paired iterations; above 1 is faster.
+    pub speedup: Interval,
+    /// What that means.
+    pub verdict: Verdict,
+    /// Candidates tried.
+    pub trials: u32,
+    /// Candidates refused before they were tried.
+    pub refused: u32,
+    /// Candidates tried and rolled back.
+    pub rolled_back: u32,
+    /// What finding it cost.
+    pub tuning_cost: TuningCost,
+    /// What could have been found; only on request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oracle: Option<Oracle>,
+    /// Candidates per lane.
+    pub lanes: Lanes,
+    /// What earlier runs contributed.
+    pub warm_start: WarmStart,
+    /// The language model's part.
+    pub llm: LlmUse,
+    /// Why the search ended.
+    pub stopped_because: StoppedBecause,
+    /// The same in a sentence with figures.
+    pub stopped_explanation: String,
+    /// What a reader must know about the testbed.
+    pub notes: Vec<String>,
+}

@@ -1,0 +1,170 @@
+//! The trait at the centre: something a configuration can be tried on.
+//!
+//! Simulation, recorded sweeps, a micro-benchmark and a running job look the same from here, but
+//! every result carries its [`Source`], and what a testbed cannot do it refuses by name instead
+//! of making something up. Nothing reaches a testbed except through [`crate::guard`]: the only
+//! arguments it accepts are [`Approved`] and [`ApprovedProbe`], which only the guard can make.
+
+mod recorded;
+mod simulated;
+
+pub use recorded::{RecordedError, RecordedTestbed};
+pub use simulated::{SimulatedError, SimulatedTestbed};
+
+use ccl_core::{Algorithm, Choice, NcclVersion, Protocol, Source, TaskKey};
+use thiserror::Error;
+
+use crate::guard::{Approved, ApprovedProbe};
+
+/// What a testbed is and can do.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TestbedInfo {
+    /// `simulated`, `recorded`, ...
+    pub kind: &'static str,
+    /// Where its figures come from.
+    pub source: Source,
+    /// The cluster's name.
+    pub cluster: String,
+    /// The NCCL there.
+    pub nccl_version: NcclVersion,
+    /// Smallest relative difference of two times that its figures can show: 0 where noise is
+    /// sampled with every call, more where a figure was taken once.
+    pub resolution: f64,
+    /// What a reader of its results must know.
+    pub notes: Vec<String>,
+}
+
+/// One unit of tuning as the testbed knows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeyFacts {
+    /// The key.
+    pub key: TaskKey,
+    /// Bytes of one call (the most frequent size in the bucket).
+    pub bytes: u64,
+    /// Calls in one iteration.
+    pub calls: u64,
+    /// Whether computation runs beside it.
+    pub overlapped: bool,
+    /// What may be asked for: decided from the communicator's facts, equal on all ranks.
+    pub legal: LegalChoices,
+}
+
+/// The choices a communicator can run at all.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LegalChoices {
+    /// Pairs with a kernel and the hardware for it.
+    pub pairs: Vec<(Algorithm, Protocol)>,
+    /// Channel counts that may be asked for; empty where the count is not settable.
+    pub channels: Vec<u32>,
+    /// Chunk sizes that may be asked for, bytes; empty where the size is not settable.
+    pub chunk_bytes: Vec<u64>,
+    /// A complete list where the testbed can run nothing but these points (recorded sweeps).
+    pub only: Option<Vec<Choice>>,
+}
+
+impl LegalChoices {
+    /// Whether this choice is among them.
+    pub fn allows(&self, choice: &Choice) -> bool {
+        if let Some(points) = &self.only {
+            return points.contains(choice);
+        }
+        let listed = |list: &[u32], n: Option<u32>| n.is_none_or(|n| list.contains(&n));
+        self.pairs.contains(&(choice.algorithm, choice.protocol))
+            && choice.threads.is_none()
+            && listed(&self.channels, choice.channels)
+            && choice
+                .chunk_bytes
+                .is_none_or(|n| self.chunk_bytes.contains(&n))
+    }
+}
+
+/// One key in one iteration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeySample {
+    /// The key.
+    pub key: TaskKey,
+    /// Mean call times under the configuration's own choice, microseconds, one value per block of
+    /// calls in the order of the blocks; empty when every call was leased.
+    pub calls_us: Vec<f64>,
+    /// What ran under the configuration, where the testbed can tell.
+    pub choice: Option<Choice>,
+    /// Its leases.
+    pub leases: Vec<LeaseSample>,
+}
+
+/// One lease in one iteration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LeaseSample {
+    /// What the leased calls ran.
+    pub choice: Choice,
+    /// Mean call times, microseconds, one value per block; block `i` ran beside block `i` of
+    /// [`KeySample::calls_us`], so the two are a pair whatever the machine did meanwhile.
+    pub calls_us: Vec<f64>,
+}
+
+/// One iteration as it was seen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IterationSample {
+    /// Wall time of the iteration, microseconds.
+    pub iteration_us: f64,
+    /// Its keys, in the order of [`Testbed::keys`].
+    pub keys: Vec<KeySample>,
+}
+
+/// Why an iteration gave no figure.
+#[derive(Clone, Debug, PartialEq, Error)]
+pub enum TestbedError {
+    /// The workload failed under this configuration.
+    #[error("the workload failed: {reason}")]
+    Failed {
+        /// The symptom.
+        reason: String,
+    },
+    /// No progress within the time allowed.
+    #[error("the workload hung for {waited_s} s")]
+    Hung {
+        /// How long it was waited for, seconds.
+        waited_s: f64,
+    },
+    /// This testbed has no figure for that.
+    #[error("not measurable here: {reason}")]
+    NotMeasurable {
+        /// What is missing.
+        reason: String,
+    },
+}
+
+/// Something a configuration can be tried on.
+pub trait Testbed {
+    /// What it is.
+    fn describe(&self) -> &TestbedInfo;
+
+    /// The units of tuning, in a fixed order.
+    fn keys(&self) -> &[KeyFacts];
+
+    /// What untuned NCCL runs for a key, where the testbed can tell.
+    fn untuned_choice(&self, key: TaskKey) -> Option<Choice>;
+
+    /// Runs one iteration of the job.
+    ///
+    /// # Errors
+    /// A failure, a hang, or a point that this testbed has no figure for.
+    fn run_iteration(&mut self, approved: &Approved) -> Result<IterationSample, TestbedError>;
+
+    /// Times calls of one key outside the job, without computation beside them: one value per
+    /// repetition, microseconds.
+    ///
+    /// # Errors
+    /// A point that this testbed has no figure for.
+    fn probe(
+        &mut self,
+        approved: &ApprovedProbe,
+        repetitions: u32,
+    ) -> Result<Vec<f64>, TestbedError>;
+
+    /// Noise-free iteration time, microseconds, for the oracle alone: never shown to the agent.
+    ///
+    /// # Errors
+    /// A testbed that cannot know it, or has no figure for that point.
+    fn oracle_iteration_us(&self, choices: &[(TaskKey, Choice)]) -> Result<f64, TestbedError>;
+}

@@ -1,0 +1,314 @@
+//! The simulated testbed: a workload on a cluster, in the models of [`ccl_sim`], with noise.
+//!
+//! An iteration is the model's noise-free time under the configuration, shifted by what the leased
+//! calls cost, times noise that depends on the seed and the iteration's number alone. No state
+//! carries a gain from one configuration to the next.
+
+use std::collections::BTreeMap;
+
+use ccl_core::{
+    Choice, ClusterSpec, Configuration, DecisionTable, Policy, Source, TaskKey, WorkloadSpec,
+};
+use ccl_sim::iteration::{IterationError, IterationModel, IterationTime};
+use ccl_sim::noise::{Fate, NoiseModel, Scenario};
+use ccl_sim::{ProcessSettings, SettingsError};
+use thiserror::Error;
+
+use super::{
+    IterationSample, KeyFacts, KeySample, LeaseSample, LegalChoices, Testbed, TestbedError,
+    TestbedInfo,
+};
+use crate::guard::{Approved, ApprovedProbe};
+
+/// Channels a communicator is opened with: all NCCL has (`MAXCHANNELS`).
+const OPENED_CHANNELS: u32 = 64;
+/// Channel counts worth asking for.
+const CHANNELS: [u32; 7] = [1, 2, 4, 8, 16, 32, 64];
+/// Chunk sizes worth asking for: 32 KiB to 2 MiB, half of NCCL's default buffer.
+const CHUNK_LOG2: std::ops::RangeInclusive<u32> = 15..=21;
+/// Blocks that the leased calls of an iteration are spread over.
+const BLOCKS: u64 = 8;
+/// Noise streams of one key: one per lease and block, the incumbent's first.
+const STREAMS_OF_KEY: u64 = 4096;
+/// First stream of the probes, far from those of the iterations.
+const PROBE_STREAMS: u64 = 1 << 40;
+
+/// Why a job cannot be simulated.
+#[derive(Debug, Error)]
+pub enum SimulatedError {
+    /// The workload does not fit, or says nothing about its traffic.
+    #[error(transparent)]
+    Iteration(#[from] IterationError),
+    /// The workload sets a variable the simulator does not model.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+}
+
+/// A simulated job.
+pub struct SimulatedTestbed {
+    info: TestbedInfo,
+    model: IterationModel,
+    keys: Vec<KeyFacts>,
+    untuned: BTreeMap<TaskKey, Choice>,
+    noise: NoiseModel,
+    scenario: Scenario,
+    iteration: u64,
+    probes: u64,
+    /// The last configuration's noise-free times, and what each leased choice did to them.
+    known: Option<Known>,
+}
+
+struct Known {
+    configuration: Configuration,
+    time: IterationTime,
+    with: BTreeMap<(TaskKey, Choice), IterationTime>,
+}
+
+impl SimulatedTestbed {
+    /// A job on a cluster.
+    ///
+    /// # Errors
+    /// A workload that cannot be simulated there.
+    pub fn new(
+        workload: &WorkloadSpec,
+        cluster: &ClusterSpec,
+        noise: NoiseModel,
+        scenario: Scenario,
+    ) -> Result<Self, SimulatedError> {
+        let environment = ccl_core::Environment {
+            variables: workload
+                .env
+                .iter()
+                .filter(|(name, _)| name.starts_with("NCCL_"))
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
+        };
+        let settings = ProcessSettings {
+            opened_channels: Some(OPENED_CHANNELS),
+            ..ProcessSettings::from_environment(&environment)?
+        };
+        let model = IterationModel::new(workload, cluster, &settings)?;
+        let untuned_time = model.evaluate(&DecisionTable::default());
+        let mut untuned = BTreeMap::new();
+        let mut keys = Vec::new();
+        for (key, time) in &untuned_time.keys {
+            let legal = legal(&model, *key, time.bytes);
+            if let Some(c) = time.choice.filter(|_| key.collective.is_tunable()) {
+                let choice = Choice::new(c.algorithm, c.protocol).with_channels(c.channels);
+                untuned.insert(*key, choice.with_chunk_bytes(c.chunk_bytes));
+            }
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a count of calls
+            let calls = time.calls.round().max(1.0) as u64;
+            let overlapped = time.overlapped;
+            keys.push(KeyFacts {
+                key: *key,
+                bytes: time.bytes,
+                calls,
+                overlapped,
+                legal,
+            });
+        }
+        let info = TestbedInfo {
+            kind: "simulated",
+            source: Source::Simulated,
+            cluster: cluster.name.clone(),
+            nccl_version: cluster.nccl_version,
+            resolution: 0.0,
+            notes: vec![
+                "every figure is computed by a model; nothing was measured".to_owned(),
+                format!(
+                    "channels and chunk are taken to be settable per call, on communicators opened \
+                     with {OPENED_CHANNELS} channels: AutoCCL's patched NCCL does that, a plain NCCL \
+                     before the tuner interface v6 does not"
+                ),
+            ],
+        };
+        Ok(Self {
+            info,
+            model,
+            keys,
+            untuned,
+            noise,
+            scenario,
+            iteration: 0,
+            probes: 0,
+            known: None,
+        })
+    }
+
+    fn evaluate(&self, policy: &Policy) -> Result<IterationTime, TestbedError> {
+        let table = policy
+            .compile()
+            .map_err(|error| TestbedError::NotMeasurable {
+                reason: error.to_string(),
+            })?;
+        Ok(self.model.evaluate(&table))
+    }
+
+    /// Noise-free times under an approved configuration and with each of its leases on all calls.
+    fn learn(&mut self, approved: &Approved) -> Result<Known, TestbedError> {
+        let configuration = approved.configuration();
+        let mut known = match self.known.take() {
+            Some(known) if known.configuration == *configuration => known,
+            _ => Known {
+                configuration: configuration.clone(),
+                time: self.evaluate(&configuration.policy)?,
+                with: BTreeMap::new(),
+            },
+        };
+        for lease in approved.leases() {
+            if !known.with.contains_key(&(lease.key, lease.choice)) {
+                let policy = configuration
+                    .policy
+                    .with_choice(lease.key, Some(lease.choice));
+                known
+                    .with
+                    .insert((lease.key, lease.choice), self.evaluate(&policy)?);
+            }
+        }
+        Ok(known)
+    }
+}
+
+fn legal(model: &IterationModel, key: TaskKey, bytes: u64) -> LegalChoices {
+    let Some(nccl) = model
+        .nccl_model(key)
+        .filter(|_| key.collective.is_tunable())
+    else {
+        return LegalChoices::default();
+    };
+    LegalChoices {
+        pairs: nccl
+            .cost_table(key.collective, bytes, 1)
+            .possible()
+            .collect(),
+        channels: CHANNELS.to_vec(),
+        chunk_bytes: CHUNK_LOG2.map(|k| 1 << k).collect(),
+        only: None,
+    }
+}
+
+impl Testbed for SimulatedTestbed {
+    fn describe(&self) -> &TestbedInfo {
+        &self.info
+    }
+
+    fn keys(&self) -> &[KeyFacts] {
+        &self.keys
+    }
+
+    fn untuned_choice(&self, key: TaskKey) -> Option<Choice> {
+        self.untuned.get(&key).copied()
+    }
+
+    fn run_iteration(&mut self, approved: &Approved) -> Result<IterationSample, TestbedError> {
+        let number = self.iteration;
+        self.iteration += 1;
+        let disturbance = match self.scenario.fate(number) {
+            Fate::Runs(factor) => factor,
+            Fate::Hangs => return Err(TestbedError::Hung { waited_s: 60.0 }),
+            Fate::Fails => {
+                return Err(TestbedError::Failed {
+                    reason: "a rank died".to_owned(),
+                });
+            }
+        };
+        let known = self.learn(approved)?;
+        let mut iteration_us = known.time.iteration_us;
+        let mut keys = Vec::new();
+        for (index, facts) in self.keys.iter().enumerate() {
+            let Some(time) = known.time.keys.get(&facts.key) else {
+                continue;
+            };
+            let leases: Vec<_> = approved
+                .leases()
+                .iter()
+                .filter(|l| l.key == facts.key)
+                .collect();
+            let leased: u64 = leases.iter().map(|l| l.calls).sum();
+            let left = facts.calls.saturating_sub(leased);
+            // Incumbent blocks as large as the leased ones, so that a pair is as noisy on either
+            // side; without leases one block of everything.
+            let of_lease = leases.first().map_or(left, |l| l.calls);
+            let blocks = if leases.is_empty() {
+                1
+            } else {
+                BLOCKS.min(of_lease).max(1)
+            };
+            let calls_of_block = (of_lease / blocks).max(1);
+            let first_stream = (index as u64 + 1) * STREAMS_OF_KEY;
+            let sample = |mean_us: f64, lease: u64| -> Vec<f64> {
+                (0..blocks)
+                    .map(|block| {
+                        let stream = first_stream + lease * (BLOCKS + 1) + block;
+                        mean_us
+                            * self.noise.calls_factor(number, stream, calls_of_block)
+                            * disturbance
+                    })
+                    .collect()
+            };
+            let calls_us = if left == 0 {
+                Vec::new()
+            } else {
+                sample(time.call_us, 0)
+            };
+            let mut lease_samples = Vec::new();
+            for (lease, slot) in leases.iter().zip(1..) {
+                let Some(with) = known.with.get(&(lease.key, lease.choice)) else {
+                    continue;
+                };
+                let call_us = with.keys.get(&lease.key).map_or(f64::NAN, |k| k.call_us);
+                lease_samples.push(LeaseSample {
+                    choice: lease.choice,
+                    calls_us: sample(call_us, slot),
+                });
+                #[allow(clippy::cast_precision_loss)] // counts of calls
+                let share = lease.calls.min(facts.calls) as f64 / facts.calls.max(1) as f64;
+                iteration_us += share * (with.iteration_us - known.time.iteration_us);
+            }
+            let choice = approved
+                .configuration()
+                .policy
+                .choice_for(facts.key)
+                .or_else(|| self.untuned_choice(facts.key));
+            keys.push(KeySample {
+                key: facts.key,
+                calls_us,
+                choice,
+                leases: lease_samples,
+            });
+        }
+        iteration_us *= self.noise.iteration_factor(number) * disturbance;
+        self.known = Some(known);
+        Ok(IterationSample { iteration_us, keys })
+    }
+
+    fn probe(
+        &mut self,
+        approved: &ApprovedProbe,
+        repetitions: u32,
+    ) -> Result<Vec<f64>, TestbedError> {
+        let call_us = self
+            .model
+            .call_us(approved.key(), approved.choice())
+            .ok_or_else(|| TestbedError::NotMeasurable {
+                reason: format!("{} does not occur", approved.key()),
+            })?;
+        let samples = (0..u64::from(repetitions)).map(|repetition| {
+            let stream = PROBE_STREAMS + self.probes * 64 + repetition;
+            call_us * self.noise.calls_factor(0, stream, 1)
+        });
+        let samples = samples.collect();
+        self.probes += 1;
+        Ok(samples)
+    }
+
+    fn oracle_iteration_us(&self, choices: &[(TaskKey, Choice)]) -> Result<f64, TestbedError> {
+        let policy = choices
+            .iter()
+            .fold(Policy::default(), |policy, (key, choice)| {
+                policy.with_choice(*key, Some(*choice))
+            });
+        Ok(self.evaluate(&policy)?.iteration_us)
+    }
+}

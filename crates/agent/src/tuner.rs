@@ -1,0 +1,275 @@
+//! One run: the state that the three phases share, and the only way an iteration is spent.
+//!
+//! The phases are in [`crate::phases`]; here is what they have in common: the testbed, the guard
+//! that every configuration passes, the trace that every step writes, and the books.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ccl_core::{
+    Candidate, Choice, ClusterSpec, Configuration, ContextSignature, Evidence, EvidenceId,
+    StoppedBecause, TaskKey, TraceEvent,
+};
+use ccl_memory::{KnowledgeBase, RuleRecord};
+use ccl_search::KeySearch;
+use thiserror::Error;
+
+use crate::asker::Asker;
+use crate::guard::{Approved, Bounds, Guard, Refusal};
+use crate::mind::RuleMind;
+use crate::situation::{KeyState, Situation};
+use crate::testbed::{IterationSample, Testbed, TestbedError};
+use crate::trace::Tracer;
+
+/// Repetitions of one probe.
+const PROBE_REPETITIONS: u32 = 5;
+
+/// What a run may spend and how sure it has to be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TuneOptions {
+    /// Most candidates that may be tried.
+    pub budget: u32,
+    /// The seed of every random decision.
+    pub seed: u64,
+    /// How much harm the run may do.
+    pub bounds: Bounds,
+    /// Chance of calling a configuration faster that is not, over the whole run: the level of
+    /// the final comparison.
+    pub alpha: f64,
+    /// Smallest change of a time that matters, as a share: anything below is "no difference".
+    pub minimum_effect: f64,
+    /// Untuned iterations that make the first baseline.
+    pub baseline_iterations: u32,
+    /// Most pairs of the final comparison.
+    pub final_pairs: u32,
+    /// Whether to compute the oracle.
+    pub oracle: bool,
+}
+
+impl Default for TuneOptions {
+    fn default() -> Self {
+        Self {
+            budget: 200,
+            seed: 1,
+            bounds: Bounds::default(),
+            alpha: 0.05,
+            minimum_effect: 0.005,
+            baseline_iterations: 8,
+            final_pairs: 40,
+            oracle: false,
+        }
+    }
+}
+
+/// Why a run did not end with a result.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The trace or another artifact could not be written.
+    #[error("cannot write the run's artifacts: {0}")]
+    Artifacts(#[from] io::Error),
+    /// Untuned NCCL could not be measured: there is nothing to compare with.
+    #[error("the untuned baseline failed: {0}")]
+    Baseline(TestbedError),
+    /// The workload has nothing a tuner could change.
+    #[error("the workload has no collective that NCCL asks a tuner about")]
+    NothingToTune,
+    /// The guard refused what must never be refused, or the testbed failed on it.
+    #[error("{0}")]
+    Testbed(#[from] TestbedError),
+    /// The guard does not let the run go on.
+    #[error("the guard stopped the run: {0}")]
+    Guard(#[from] Refusal),
+}
+
+/// Numbers that end up in the summary.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Candidates tried.
+    pub trials: u32,
+    /// Candidates refused.
+    pub refused: u32,
+    /// Candidates tried and rolled back.
+    pub rolled_back: u32,
+    /// Tried, hypothesis lane.
+    pub hypothesis: u32,
+    /// Tried, numeric lane.
+    pub numeric: u32,
+    /// Rounds.
+    pub rounds: u32,
+    /// Choices timed outside the job.
+    pub probes: u32,
+    /// Remembered rules that became candidates.
+    pub warm_rules: u32,
+}
+
+/// One candidate after its trial, for the distillation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tried {
+    /// The candidate.
+    pub candidate: Candidate,
+    /// What it was compared with.
+    pub against: Option<Choice>,
+    /// How it ended.
+    pub outcome: ccl_core::Outcome,
+    /// Paired time ratio, candidate / incumbent.
+    pub ratio: Option<ccl_core::Interval>,
+    /// Pairs behind it.
+    pub pairs: u32,
+}
+
+/// A run in progress.
+pub struct Tuner<'a> {
+    pub(crate) testbed: &'a mut dyn Testbed,
+    pub(crate) tracer: Tracer<'a>,
+    pub(crate) options: TuneOptions,
+    pub(crate) guard: Guard,
+    pub(crate) situation: Situation,
+    pub(crate) incumbent: Configuration,
+    pub(crate) searches: BTreeMap<TaskKey, KeySearch>,
+    pub(crate) rule_mind: RuleMind,
+    pub(crate) asker: Asker<'a>,
+    pub(crate) knowledge: &'a KnowledgeBase,
+    pub(crate) remembered: Vec<RuleRecord>,
+    pub(crate) tried: Vec<Tried>,
+    pub(crate) learnt: Vec<RuleRecord>,
+    pub(crate) probed_us: BTreeMap<(TaskKey, Option<Choice>), Option<f64>>,
+    pub(crate) counts: Counts,
+    pub(crate) baseline_us: Vec<f64>,
+    pub(crate) interrupted: &'a AtomicBool,
+}
+
+impl<'a> Tuner<'a> {
+    /// A run that has not begun.
+    #[allow(clippy::too_many_arguments)] // one place, and each is a different kind of thing
+    pub fn new(
+        testbed: &'a mut dyn Testbed,
+        cluster: &ClusterSpec,
+        context: ContextSignature,
+        tracer: Tracer<'a>,
+        options: TuneOptions,
+        asker: Asker<'a>,
+        knowledge: &'a KnowledgeBase,
+        remembered: Vec<RuleRecord>,
+        interrupted: &'a AtomicBool,
+    ) -> Self {
+        let guard = Guard::new(options.bounds, testbed.keys());
+        let options = TuneOptions {
+            minimum_effect: options.minimum_effect.max(testbed.describe().resolution),
+            ..options
+        };
+        let situation = Situation {
+            cluster: cluster.clone(),
+            context,
+            keys: Vec::new(),
+            evidence: Vec::new(),
+        };
+        Self {
+            testbed,
+            tracer,
+            options,
+            guard,
+            situation,
+            incumbent: Configuration::default(),
+            searches: BTreeMap::new(),
+            rule_mind: RuleMind::default(),
+            asker,
+            knowledge,
+            remembered,
+            tried: Vec::new(),
+            learnt: Vec::new(),
+            probed_us: BTreeMap::new(),
+            counts: Counts::default(),
+            baseline_us: Vec::new(),
+            interrupted,
+        }
+    }
+
+    /// Writes one event.
+    pub(crate) fn emit(&mut self, event: TraceEvent) -> Result<(), RunError> {
+        Ok(self.tracer.emit(event)?)
+    }
+
+    /// Files one observation and returns its number.
+    pub(crate) fn observe(
+        &mut self,
+        key: Option<TaskKey>,
+        statement: String,
+    ) -> Result<EvidenceId, RunError> {
+        let number = u32::try_from(self.situation.evidence.len()).unwrap_or(u32::MAX - 1) + 1;
+        let source = self.testbed.describe().source;
+        let evidence = Evidence {
+            id: EvidenceId(number),
+            key,
+            statement,
+            source,
+        };
+        self.situation.evidence.push(evidence.clone());
+        self.emit(TraceEvent::EvidenceGathered { evidence })?;
+        Ok(EvidenceId(number))
+    }
+
+    /// Ends the run's writing; what comes after it goes on where it stopped.
+    pub fn into_tracer(self) -> Tracer<'a> {
+        self.tracer
+    }
+
+    /// Spends one iteration of the job and books it.
+    pub(crate) fn spend(&mut self, approved: &Approved) -> Result<IterationSample, TestbedError> {
+        let sample = self.testbed.run_iteration(approved)?;
+        self.guard.book(approved, sample.iteration_us);
+        Ok(sample)
+    }
+
+    /// Median time of one call outside the job, microseconds; asked once per choice. `None` where
+    /// the testbed cannot tell or the guard does not let it.
+    pub(crate) fn probe_us(&mut self, key: TaskKey, choice: Option<Choice>) -> Option<f64> {
+        if let Some(known) = self.probed_us.get(&(key, choice)) {
+            return *known;
+        }
+        let approved = self.guard.approve_probe(key, choice).ok();
+        let samples = approved.and_then(|a| self.testbed.probe(&a, PROBE_REPETITIONS).ok());
+        let found = samples.and_then(|samples| ccl_search::median(&samples));
+        self.counts.probes += 1;
+        self.probed_us.insert((key, choice), found);
+        found
+    }
+
+    /// Whether somebody asked to stop.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed)
+    }
+
+    /// The rules of a run that has ended.
+    pub fn learnt(&self) -> &[RuleRecord] {
+        &self.learnt
+    }
+
+    /// The first reason to end the search early, if there is one.
+    pub(crate) fn must_stop(&self) -> Option<(StoppedBecause, String)> {
+        if self.is_interrupted() {
+            return Some((
+                StoppedBecause::Interrupted,
+                "interrupted; rolled back".to_owned(),
+            ));
+        }
+        if let Some(refusal) = self.guard.exhausted() {
+            return Some((StoppedBecause::Sla, refusal.to_string()));
+        }
+        if self.counts.trials >= self.options.budget {
+            let why = format!("all {} trials of the budget are spent", self.options.budget);
+            return Some((StoppedBecause::Budget, why));
+        }
+        None
+    }
+
+    /// The state of a key; every key of a candidate has one.
+    pub(crate) fn key_state_mut(&mut self, key: TaskKey) -> Option<&mut KeyState> {
+        self.situation.keys.iter_mut().find(|k| k.facts.key == key)
+    }
+
+    /// The job's incumbent configuration, approved: what it was approved as when it was kept.
+    pub(crate) fn approved_incumbent(&self) -> Result<Approved, RunError> {
+        Ok(self.guard.approve(&self.incumbent)?)
+    }
+}

@@ -1,0 +1,322 @@
+//! `ccl-agent tune`: reads the inputs, lays the run directory, runs the three phases, shows the
+//! result.
+//!
+//! Everything is checked before anything is written; what is wrong after that leaves a run
+//! directory that says how far it came.
+
+mod job;
+mod progress;
+mod text;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use ccl_agent::asker::Asker;
+use ccl_agent::run_dir::{RunDir, write_atomically};
+use ccl_agent::summary::Summary;
+use ccl_agent::testbed::Testbed;
+use ccl_agent::trace::{Observer, Tracer};
+use ccl_agent::tuner::{RunError, TuneOptions, Tuner};
+use ccl_core::{ContextSignature, ExportFormat, StoppedBecause, TraceEvent, export};
+use ccl_llm::{Ollama, Provider};
+use ccl_memory::{KnowledgeBase, RuleStore};
+use clap::{Args, ValueEnum};
+
+use crate::error::{CommandError, CommandResult, ExitKind};
+use crate::output;
+use job::Job;
+use progress::Progress;
+
+/// Arguments of `ccl-agent tune`.
+#[derive(Args)]
+pub struct TuneArgs {
+    /// Workload specification, JSON.
+    #[arg(long, value_name = "FILE")]
+    workload: PathBuf,
+    /// Run all three phases on the simulated testbed; the language model is attempted all the same.
+    #[arg(long)]
+    dry_run: bool,
+    /// What configurations are tried on.
+    #[arg(long, value_enum)]
+    testbed: Option<TestbedArg>,
+    /// Catalogue name or TOML file of the cluster.
+    #[arg(long, value_name = "NAME|FILE")]
+    cluster: Option<String>,
+    /// Recorded sweep, for the recorded testbed.
+    #[arg(long, value_name = "CSV")]
+    data: Option<PathBuf>,
+    /// Data set of the sweep, where it holds several.
+    #[arg(long, value_name = "NAME")]
+    dataset: Option<String>,
+    /// Most candidates that may be tried.
+    #[arg(long, value_name = "TRIALS", default_value_t = 200)]
+    budget: u32,
+    /// Seed of every random decision.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Compute what could have been found, and how much of it was.
+    #[arg(long)]
+    oracle: bool,
+    /// Language-model provider.
+    #[arg(long, value_enum, default_value = "ollama")]
+    provider: ProviderArg,
+    /// Model of the provider.
+    #[arg(long, value_name = "NAME", default_value = Ollama::MODEL)]
+    model: String,
+    /// Folder of remembered rules: they become hypotheses of this run, and so a part of what
+    /// decides it. Without it the run starts cold. What it learns goes there, or to
+    /// ARTIFACTS/memory.
+    #[arg(long, value_name = "DIR")]
+    memory: Option<PathBuf>,
+    /// Where run directories go.
+    #[arg(long, value_name = "DIR", default_value = "artifacts")]
+    artifacts: PathBuf,
+    /// Print one JSON object on stdout; progress goes to stderr.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum TestbedArg {
+    Simulated,
+    Recorded,
+    Bench,
+    Job,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ProviderArg {
+    Ollama,
+    Openai,
+    Claude,
+    Gemini,
+    Fireworks,
+    OpenaiCompatible,
+    None,
+}
+
+/// Runs `ccl-agent tune`.
+///
+/// # Errors
+/// Bad input (2), a workload that fails untuned (3), a guard that stops (4), an interrupt (130).
+pub fn run(args: &TuneArgs) -> CommandResult {
+    let job = Job::read(args)?;
+    let provider = provider(args)?;
+    let store = RuleStore::new(
+        &args
+            .memory
+            .clone()
+            .unwrap_or_else(|| args.artifacts.join("memory")),
+    );
+    let mut testbed = job.testbed(args)?;
+    let source = testbed.describe().source;
+    let remembered = match &args.memory {
+        Some(_) => store.load(source).map_err(|error| {
+            CommandError::bad_input(error).help("repair or remove the file, or leave out --memory")
+        })?,
+        None => Vec::new(),
+    };
+
+    let mut run_dir = create(&args.artifacts, &job.workload.name, args.seed)?;
+    let folder = run_dir.path().to_owned();
+    let run_id = folder
+        .file_name()
+        .map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+    let written = |e: std::io::Error| artifacts_error(&folder, &e);
+    job.write_inputs(&run_dir, args, &run_id).map_err(written)?;
+    run_dir
+        .write_json("memory.json", &remembered)
+        .map_err(written)?;
+
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&interrupted);
+    // A second handler in one process is refused; the first one is ours, so that is no loss.
+    let _ = ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed));
+
+    let began = Instant::now();
+    let elapsed = || began.elapsed();
+    let llm_folder = folder.join("llm");
+    let record = move |call: u32, exchange: &ccl_llm::Exchange| {
+        let mut text = serde_json::to_vec_pretty(exchange)?;
+        text.push(b'\n');
+        write_atomically(&llm_folder.join(format!("{call:04}.json")), &text)
+    };
+    let mut progress = Progress::new(args.budget);
+    let mut tracer = Tracer::new(&mut run_dir, &mut progress, &elapsed);
+    tracer
+        .emit(started(&run_id, &job, testbed.as_ref(), args))
+        .map_err(written)?;
+    let options = TuneOptions {
+        budget: args.budget,
+        seed: args.seed,
+        oracle: args.oracle,
+        ..TuneOptions::default()
+    };
+    let knowledge = KnowledgeBase::of_knobs(job.cluster.nccl_version);
+    let context = ContextSignature::of(
+        &job.cluster,
+        &job.workload.name,
+        job.workload.nodes,
+        job.workload.gpus_per_node,
+    );
+    let mut tuner = Tuner::new(
+        testbed.as_mut(),
+        &job.cluster,
+        context,
+        tracer,
+        options,
+        Asker::new(provider.as_deref(), Box::new(record)),
+        &knowledge,
+        remembered,
+        &interrupted,
+    );
+    let summary = tuner.run(&run_id).map_err(|error| failed(error, &folder))?;
+    let learnt = tuner.learnt().to_vec();
+    let mut tracer = tuner.into_tracer();
+    store.add(source, &learnt).map_err(|error| {
+        CommandError::bad_input(error).help("the run is complete but for its rules")
+    })?;
+    for file in write_results(&folder, &summary).map_err(written)? {
+        tracer
+            .emit(TraceEvent::Exported { file })
+            .map_err(written)?;
+    }
+    drop(tracer);
+    progress.finish();
+
+    if args.json {
+        output::json(&summary)?;
+    } else {
+        output::text(text::result(&summary, &folder, &store.file(source)))?;
+    }
+    if summary.stopped_because == StoppedBecause::Interrupted {
+        return Err(
+            CommandError::bad_input("interrupted; the job is back on untuned NCCL")
+                .kind(ExitKind::Interrupted)
+                .help(format!(
+                    "what was seen until then is in {}",
+                    folder.display()
+                )),
+        );
+    }
+    Ok(())
+}
+
+fn started(run_id: &str, job: &Job, testbed: &dyn Testbed, args: &TuneArgs) -> TraceEvent {
+    let info = testbed.describe();
+    TraceEvent::RunStarted {
+        run_id: run_id.to_owned(),
+        workload: job.workload.name.clone(),
+        cluster: info.cluster.clone(),
+        nccl_version: info.nccl_version.to_string(),
+        testbed: info.kind.to_owned(),
+        source: info.source,
+        seed: args.seed,
+        budget: args.budget,
+        notes: info.notes.clone(),
+    }
+}
+
+fn provider(args: &TuneArgs) -> Result<Option<Box<dyn Provider>>, CommandError> {
+    match args.provider {
+        ProviderArg::Ollama => {
+            let address =
+                std::env::var("OLLAMA_HOST").unwrap_or_else(|_| Ollama::ADDRESS.to_owned());
+            Ok(Some(Box::new(Ollama::new(&address, &args.model))))
+        }
+        ProviderArg::None => Ok(None),
+        other => Err(CommandError::bad_input(format!(
+            "--provider {}: not built yet",
+            other
+                .to_possible_value()
+                .map_or_else(String::new, |v| v.get_name().to_owned())
+        ))
+        .help("use ollama, or none")),
+    }
+}
+
+/// A new run directory; its name says workload, time and seed.
+fn create(artifacts: &Path, workload: &str, seed: u64) -> Result<RunDir, CommandError> {
+    let name: String = workload
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || c == '.' {
+                c
+            } else {
+                '-'
+            }
+        })
+        .collect();
+    let now = jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S");
+    let base = format!("{name}-{now}-seed{seed}");
+    for attempt in 1..100 {
+        let id = if attempt == 1 {
+            base.clone()
+        } else {
+            format!("{base}-{attempt}")
+        };
+        match RunDir::create(artifacts, &id) {
+            Err(error)
+                if error.kind() == std::io::ErrorKind::AlreadyExists
+                    && artifacts.join(&id).exists() => {}
+            Err(error) => return Err(artifacts_error(artifacts, &error)),
+            Ok(run_dir) => return Ok(run_dir),
+        }
+    }
+    Err(CommandError::bad_input(format!(
+        "{}: too many runs of this second",
+        artifacts.display()
+    )))
+}
+
+fn artifacts_error(folder: &Path, error: &std::io::Error) -> CommandError {
+    CommandError::bad_input(format!("cannot write to {}: {error}", folder.display()))
+        .help("name a folder you can write to with --artifacts")
+}
+
+fn failed(error: RunError, folder: &Path) -> CommandError {
+    let help = format!("the trace up to here is in {}", folder.display());
+    let kind = match &error {
+        RunError::Artifacts(_) | RunError::NothingToTune => ExitKind::BadInput,
+        RunError::Baseline(_) | RunError::Testbed(_) => ExitKind::WorkloadFailed,
+        RunError::Guard(_) => ExitKind::GuardRefused,
+    };
+    CommandError::bad_input(error).kind(kind).help(help)
+}
+
+/// Writes the best configuration in the forms that can hold it, then the summary; gives the names.
+fn write_results(folder: &Path, summary: &Summary) -> std::io::Result<Vec<String>> {
+    let mut files = Vec::new();
+    let configuration = &summary.best.configuration;
+    for (format, name) in [
+        (ExportFormat::Json, "best/configuration.json"),
+        (ExportFormat::NcclTunerCsv, "best/nccl-tuner.csv"),
+    ] {
+        // What a form cannot hold is not written in part: the JSON holds everything.
+        let text = match export(configuration, format, &summary.run_id) {
+            Ok(text) => text,
+            Err(reason) => {
+                let name = format!("{name}.not-possible.txt");
+                write_atomically(&folder.join(&name), format!("{reason}\n").as_bytes())?;
+                files.push(name);
+                continue;
+            }
+        };
+        write_atomically(&folder.join(name), text.as_bytes())?;
+        files.push(name.to_owned());
+    }
+    let mut text = serde_json::to_vec_pretty(summary)?;
+    text.push(b'\n');
+    write_atomically(&folder.join("summary.json"), &text)?;
+    files.push("summary.json".to_owned());
+    Ok(files)
+}
+
+/// Progress is what a person sees of the trace.
+impl Observer for Progress {
+    fn event(&mut self, event: &TraceEvent) {
+        self.show(event);
+    }
+}

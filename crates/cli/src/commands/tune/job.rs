@@ -1,0 +1,189 @@
+//! The inputs of a run: which workload, which cluster, which testbed.
+
+use std::path::Path;
+
+use ccl_agent::run_dir::RunDir;
+use ccl_agent::testbed::{RecordedTestbed, SimulatedTestbed, Testbed};
+use ccl_core::{
+    Algorithm, Cell, ClusterSpec, DecisionTable, NcclTestsOptions, Protocol, Sweep, TaskKey,
+    WorkloadSpec, detect_format, read_sweep,
+};
+use ccl_sim::ProcessSettings;
+use ccl_sim::iteration::IterationModel;
+use ccl_sim::nccl::{Model, System};
+use ccl_sim::noise::{NoiseModel, Scenario};
+use serde_json::json;
+
+use super::{TestbedArg, TuneArgs};
+use crate::commands::cluster_argument;
+use crate::error::CommandError;
+
+/// A workload and the cluster it runs on.
+pub(super) struct Job {
+    pub(super) workload: WorkloadSpec,
+    pub(super) cluster: ClusterSpec,
+    workload_text: String,
+    testbed: TestbedArg,
+}
+
+impl Job {
+    /// Reads and checks the inputs; writes nothing.
+    pub(super) fn read(args: &TuneArgs) -> Result<Self, CommandError> {
+        let path = &args.workload;
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            CommandError::bad_input(format!("cannot read {}: {error}", path.display()))
+                .help("--workload names a JSON file; see workload/ for examples")
+        })?;
+        let workload = WorkloadSpec::parse(&text).map_err(|error| {
+            CommandError::bad_input(format!("{}:{error}", path.display()))
+                .help("see workload/ for examples and doc/reference/schema for the schema")
+        })?;
+        let testbed = which(args, &workload)?;
+        let Some(name) = &args.cluster else {
+            return Err(CommandError::bad_input("which cluster?").help(
+                "name one with --cluster: a TOML file, or one of the catalogue in cluster/",
+            ));
+        };
+        let cluster = cluster_argument::load(name)?;
+        Ok(Self {
+            workload,
+            cluster,
+            workload_text: text,
+            testbed,
+        })
+    }
+
+    /// What configurations will be tried on.
+    pub(super) fn testbed(&self, args: &TuneArgs) -> Result<Box<dyn Testbed>, CommandError> {
+        match self.testbed {
+            TestbedArg::Recorded => self.recorded(args),
+            _ => {
+                let noise = NoiseModel::typical(args.seed);
+                SimulatedTestbed::new(&self.workload, &self.cluster, noise, Scenario::default())
+                    .map(|testbed| Box::new(testbed) as Box<dyn Testbed>)
+                    .map_err(|error| {
+                        CommandError::bad_input(format!("{}: {error}", args.workload.display()))
+                            .help("the simulated testbed needs traffic that fits the cluster")
+                    })
+            }
+        }
+    }
+
+    fn recorded(&self, args: &TuneArgs) -> Result<Box<dyn Testbed>, CommandError> {
+        let Some(path) = &args.data else {
+            return Err(CommandError::bad_input("--testbed recorded needs a sweep")
+                .help("name it with --data"));
+        };
+        let sweep = read_data(path, args.dataset.as_deref())?;
+        let bad = |error: &dyn std::fmt::Display| {
+            CommandError::bad_input(format!("{}: {error}", path.display()))
+        };
+        let settings = ProcessSettings::default();
+        let model = IterationModel::new(&self.workload, &self.cluster, &settings)
+            .map_err(|error| bad(&error))?;
+        let time = model.evaluate(&DecisionTable::default());
+        if let Some((key, _)) = time.keys.iter().find(|(_, k)| k.overlapped) {
+            return Err(bad(&format!("{key} overlaps with computation")).help(
+                "a sweep of calls alone says nothing about calls beside computation; use --dry-run",
+            ));
+        }
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // counts of calls
+        let calls: Vec<(TaskKey, u64, u64)> = time
+            .keys
+            .iter()
+            .map(|(key, k)| (*key, k.bytes, k.calls.round().max(1.0) as u64))
+            .collect();
+        // A sweep that names an algorithm alone ran it with the protocol that NCCL's own cost
+        // model prefers for it.
+        let protocol_of = |cell: &Cell, algorithm: Algorithm| -> Option<Protocol> {
+            let system = System::derive(&self.cluster, cell.shape, &settings);
+            let model = Model::new(system, settings.clone());
+            let table = model.cost_table(cell.collective, cell.bytes, 1);
+            table
+                .possible()
+                .filter(|(a, _)| *a == algorithm)
+                .filter_map(|(a, p)| Some((table.get(a, p)?, p)))
+                .min_by(|a, b| a.0.total_cmp(&b.0))
+                .map(|(_, p)| p)
+        };
+        RecordedTestbed::new(
+            &sweep,
+            &self.cluster.name,
+            self.cluster.nccl_version,
+            &calls,
+            time.compute_us,
+            &protocol_of,
+            args.seed,
+        )
+        .map(|testbed| Box::new(testbed) as Box<dyn Testbed>)
+        .map_err(|error| {
+            bad(&error).help("choose a data set with --dataset; only exact points can be tried")
+        })
+    }
+
+    /// Puts the inputs into the run directory, byte for byte.
+    pub(super) fn write_inputs(
+        &self,
+        run_dir: &RunDir,
+        args: &TuneArgs,
+        run_id: &str,
+    ) -> std::io::Result<()> {
+        run_dir.write("workload.json", self.workload_text.as_bytes())?;
+        let cluster = toml::to_string(&self.cluster).map_err(std::io::Error::other)?;
+        run_dir.write("cluster.toml", cluster.as_bytes())?;
+        run_dir.write_json(
+            "run.json",
+            &json!({
+                "run_id": run_id,
+                "version": env!("CARGO_PKG_VERSION"),
+                "arguments": std::env::args().skip(1).collect::<Vec<_>>(),
+                "seed": args.seed,
+                "budget": args.budget,
+                "started": jiff::Timestamp::now().to_string(),
+            }),
+        )
+    }
+}
+
+/// Which testbed; never a simulated one that nobody asked for.
+fn which(args: &TuneArgs, workload: &WorkloadSpec) -> Result<TestbedArg, CommandError> {
+    match args.testbed {
+        Some(TestbedArg::Bench | TestbedArg::Job) if args.dry_run => Err(CommandError::bad_input(
+            "--dry-run simulates; --testbed asks for hardware",
+        )
+        .help("give one of the two")),
+        Some(TestbedArg::Bench) => Err(not_built("--testbed bench")),
+        Some(TestbedArg::Job) => Err(not_built("--testbed job")),
+        Some(testbed) => Ok(testbed),
+        None if args.dry_run => Ok(TestbedArg::Simulated),
+        None if workload.command.is_empty() => Err(CommandError::bad_input(format!(
+            "{}: the workload's command is empty, so there is no job to tune",
+            args.workload.display()
+        ))
+        .help("give the workload a command, or simulate it with --dry-run")),
+        None => Err(not_built("tuning a running job")),
+    }
+}
+
+fn not_built(what: &str) -> CommandError {
+    CommandError::bad_input(format!("{what} is not built yet"))
+        .help("--dry-run runs all three phases on the simulated testbed")
+}
+
+/// Reads a sweep of a known kind.
+fn read_data(path: &Path, dataset: Option<&str>) -> Result<Sweep, CommandError> {
+    let bad = |error: &dyn std::fmt::Display| {
+        CommandError::bad_input(format!("{}: {error}", path.display()))
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| bad(&error))?;
+    let format = detect_format(&text).map_err(|error| bad(&error))?;
+    let name = path
+        .file_name()
+        .map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+    let sweep = read_sweep(&text, format, &name, &NcclTestsOptions::default())
+        .map_err(|error| bad(&error))?;
+    Ok(match dataset {
+        Some(dataset) => sweep.filtered(|point| point.dataset == dataset),
+        None => sweep,
+    })
+}

@@ -1,0 +1,147 @@
+//! The result of a run for people: what was gained, what it cost, what to do with it.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use ccl_agent::summary::Summary;
+use ccl_core::{Source, Verdict, format_bytes};
+
+use super::progress::time;
+use crate::table::{Align, Table};
+
+/// The text.
+pub(super) fn result(summary: &Summary, folder: &Path, rules: &Path) -> String {
+    let mut text = String::from("\n");
+    let [low, high] = summary.speedup.ci95;
+    let headline = match summary.verdict {
+        Verdict::Faster => format!(
+            "FASTER: {:.3} times as fast as untuned NCCL, 95 % interval [{low:.3}, {high:.3}]",
+            summary.speedup.median
+        ),
+        Verdict::NoDifference
+            if summary.best.configuration.is_untuned() && (low, high) == (1.0, 1.0) =>
+        {
+            "NO DIFFERENCE: nothing tried was better than untuned NCCL; it stays as it is"
+                .to_owned()
+        }
+        Verdict::NoDifference => format!(
+            "NO DIFFERENCE beyond the noise ({:.3} [{low:.3}, {high:.3}]); untuned NCCL stays",
+            summary.speedup.median
+        ),
+        Verdict::Slower => format!(
+            "SLOWER on fresh pairs ({:.3} [{low:.3}, {high:.3}]); rolled back to untuned NCCL",
+            summary.speedup.median
+        ),
+    };
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "{headline}");
+    let where_from = match summary.source {
+        Source::Simulated => "Simulated: a model computed every figure; nothing was measured.",
+        Source::Recorded => "Recorded: every time was measured earlier by somebody else.",
+        Source::Measured => "Measured in this run.",
+    };
+    let _ = writeln!(text, "{where_from}\n");
+    let row = |text: &mut String, name: &str, value: String| {
+        let _ = writeln!(text, "  {name:<16}{value}");
+    };
+    let estimate = |e: &ccl_agent::summary::Estimate| {
+        format!(
+            "{} per iteration [{}, {}] over {} iterations",
+            time(e.median),
+            time(e.ci95[0]),
+            time(e.ci95[1]),
+            e.samples
+        )
+    };
+    row(
+        &mut text,
+        "untuned NCCL",
+        estimate(&summary.baseline.iteration_ms),
+    );
+    row(
+        &mut text,
+        "best found",
+        estimate(&summary.best.iteration_ms),
+    );
+    if let Some(oracle) = &summary.oracle {
+        row(
+            &mut text,
+            "oracle",
+            format!(
+                "{} noise-free, by trying everything; {:.0} % of its gain was captured",
+                time(oracle.iteration_ms),
+                100.0 * oracle.captured
+            ),
+        );
+    }
+    let cost = &summary.tuning_cost;
+    row(
+        &mut text,
+        "cost to the job",
+        format!(
+            "{} iterations, {:.2} iterations' worth of slow-down, slowest {:.2} times the baseline; \
+             {} choices timed outside the job",
+            cost.iterations, cost.regret_iterations, cost.worst_iteration_ratio, cost.probes
+        ),
+    );
+    row(
+        &mut text,
+        "trials",
+        format!(
+            "{} ({} from hypotheses, {} from the search), {} rolled back, {} refused",
+            summary.trials,
+            summary.lanes.hypothesis,
+            summary.lanes.numeric,
+            summary.rolled_back,
+            summary.refused
+        ),
+    );
+    let llm = &summary.llm;
+    row(
+        &mut text,
+        "language model",
+        match (llm.calls, llm.failed) {
+            (0, _) => "not asked".to_owned(),
+            (calls, failed) => format!(
+                "{} {}: {calls} calls, {failed} without an answer{}",
+                llm.provider,
+                llm.model,
+                if llm.fallback_used {
+                    "; the rule mind acted"
+                } else {
+                    ""
+                }
+            ),
+        },
+    );
+    row(&mut text, "stopped", summary.stopped_explanation.clone());
+    let rules_of_best = &summary.best.configuration.policy.rules;
+    if !rules_of_best.is_empty() {
+        let mut table = Table::new([
+            ("  COLLECTIVE", Align::Left),
+            ("RANKS", Align::Right),
+            ("NODES", Align::Right),
+            ("FROM", Align::Right),
+            ("TO", Align::Right),
+            ("RUN", Align::Left),
+        ]);
+        for rule in rules_of_best {
+            table.row([
+                format!("  {}", rule.collective),
+                rule.shape.ranks.to_string(),
+                rule.shape.nodes.to_string(),
+                format_bytes(rule.min_bytes),
+                format_bytes(rule.max_bytes + 1),
+                rule.choice.to_string(),
+            ]);
+        }
+        let _ = write!(text, "\n{}", table.render());
+    }
+    let _ = write!(
+        text,
+        "\nEverything about this run: {}\nRules learnt: {}",
+        folder.display(),
+        rules.display()
+    );
+    text
+}
