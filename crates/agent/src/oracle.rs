@@ -13,9 +13,6 @@ use crate::testbed::{KeyFacts, Testbed, TestbedError};
 
 /// Turns over all keys after which the best is taken as it stands.
 const MOST_TURNS: u32 = 4;
-/// A gain below this share of the iteration is nothing to gain.
-const NOTHING: f64 = 0.001;
-
 /// The space of a key.
 pub fn space_of(facts: &KeyFacts) -> Space {
     Space {
@@ -26,11 +23,16 @@ pub fn space_of(facts: &KeyFacts) -> Space {
     }
 }
 
-/// Searches the whole space and says how much of its gain `found` captures.
+/// Searches the whole space and says how much of its gain `found` captures. A gain below
+/// `minimum_effect`, a share of the iteration, is nothing to gain.
 ///
 /// # Errors
 /// A testbed that does not know noise-free times.
-pub fn oracle(testbed: &dyn Testbed, found: &Policy) -> Result<Oracle, TestbedError> {
+pub fn oracle(
+    testbed: &dyn Testbed,
+    found: &Policy,
+    minimum_effect: f64,
+) -> Result<Oracle, TestbedError> {
     let keys: Vec<&KeyFacts> = testbed
         .keys()
         .iter()
@@ -68,7 +70,7 @@ pub fn oracle(testbed: &dyn Testbed, found: &Policy) -> Result<Oracle, TestbedEr
         .filter_map(|k| found.choice_for(k.key).map(|choice| (k.key, choice)))
         .collect();
     let ours_us = testbed.oracle_iteration_us(&ours)?;
-    let captured = if untuned_us - best_us < NOTHING * untuned_us {
+    let captured = if untuned_us - best_us < minimum_effect * untuned_us {
         1.0
     } else {
         (untuned_us - ours_us) / (untuned_us - best_us)

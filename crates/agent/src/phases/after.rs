@@ -29,7 +29,11 @@ impl Tuner<'_> {
         }
         let rules = self.distil(run_id, is_faster)?;
         let oracle = if self.options.oracle {
-            Some(oracle(self.testbed, &self.incumbent.policy)?)
+            Some(oracle(
+                self.testbed,
+                &self.incumbent.policy,
+                self.options.minimum_effect,
+            )?)
         } else {
             None
         };

@@ -140,10 +140,12 @@ impl Tuner<'_> {
             return Ok(Vec::new());
         }
         let (overlapped, incumbent) = (state.facts.overlapped, state.incumbent);
+        let share = state.observed.share;
         let limit = if overlapped {
             HOPELESS_OUTSIDE
         } else {
-            SLOWER_OUTSIDE
+            // The largest ratio that could still be a gain worth pursuing.
+            1.0 + PROBE_ERROR - WORTH_PURSUING / share
         };
         let width = self.width(key);
         loop {

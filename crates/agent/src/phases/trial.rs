@@ -255,7 +255,9 @@ impl Tuner<'_> {
                         break;
                     }
                 }
-                if contender.comparison.decision() != Decision::Continue {
+                let hopeless = contender.comparison.pairs() >= PAIRS_TO_SEE_VALUE
+                    && contender.median().is_some_and(|ratio| ratio > 1.0);
+                if hopeless || contender.comparison.decision() != Decision::Continue {
                     break;
                 }
             }

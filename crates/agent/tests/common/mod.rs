@@ -1,0 +1,100 @@
+//! Runs a whole tuning run in memory.
+
+#![allow(dead_code)] // every test file uses its part
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use ccl_agent::asker::Asker;
+use ccl_agent::summary::Summary;
+use ccl_agent::testbed::{SimulatedTestbed, Testbed};
+use ccl_agent::trace::Tracer;
+use ccl_agent::tuner::{RunError, TuneOptions, Tuner};
+use ccl_core::{ClusterSpec, ContextSignature, TraceLine, WorkloadSpec, cluster_text};
+use ccl_llm::Provider;
+use ccl_memory::{KnowledgeBase, RuleRecord};
+use ccl_sim::noise::{NoiseModel, Scenario};
+
+/// What a run left behind.
+pub struct Ran {
+    pub result: Result<Summary, RunError>,
+    pub trace: Vec<TraceLine>,
+    pub learnt: Vec<RuleRecord>,
+}
+
+impl Ran {
+    pub fn summary(&self) -> &Summary {
+        self.result.as_ref().unwrap()
+    }
+
+    /// The decisions as they would stand in the run directory.
+    pub fn decisions(&self) -> String {
+        let decisions = self
+            .trace
+            .iter()
+            .map(|l| &l.event)
+            .filter(|e| e.is_decision());
+        decisions
+            .map(|e| serde_json::to_string(e).unwrap() + "\n")
+            .collect()
+    }
+}
+
+/// How a run differs from the plain one.
+#[derive(Default)]
+pub struct With<'a> {
+    pub options: TuneOptions,
+    pub provider: Option<&'a dyn Provider>,
+    pub remembered: Vec<RuleRecord>,
+    pub interrupted: bool,
+}
+
+pub fn cluster(name: &str) -> ClusterSpec {
+    ClusterSpec::parse(cluster_text(name).unwrap()).unwrap()
+}
+
+pub fn workload(name: &str) -> WorkloadSpec {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../workload")
+        .join(name);
+    WorkloadSpec::parse(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+pub fn simulated(name: &str, on: &str, seed: u64, scenario: Scenario) -> SimulatedTestbed {
+    SimulatedTestbed::new(
+        &workload(name),
+        &cluster(on),
+        NoiseModel::typical(seed),
+        scenario,
+    )
+    .unwrap()
+}
+
+/// A run on a testbed, filed under the cluster's context.
+pub fn tune(testbed: &mut dyn Testbed, on: &ClusterSpec, with: With<'_>) -> Ran {
+    let mut trace: Vec<TraceLine> = Vec::new();
+    let mut nobody = ();
+    let no_time = || Duration::ZERO;
+    let knowledge = KnowledgeBase::of_knobs(on.nccl_version);
+    let interrupted = AtomicBool::new(with.interrupted);
+    let mut tuner = Tuner::new(
+        testbed,
+        on,
+        ContextSignature::of(on, "test", on.nodes, on.gpus_per_node),
+        Tracer::new(&mut trace, &mut nobody, &no_time),
+        with.options,
+        Asker::new(with.provider, Box::new(|_, _| Ok(()))),
+        &knowledge,
+        with.remembered,
+        &interrupted,
+    );
+    let result = tuner.run("test");
+    let learnt = tuner.learnt().to_vec();
+    drop(tuner);
+    Ran {
+        result,
+        trace,
+        learnt,
+    }
+}
