@@ -23,6 +23,7 @@ lint:
 # Advisories need a database from the network; licences, bans and sources do not.
 deny:
 	@command -v cargo-deny >/dev/null 2>&1 || $(CARGO) install --locked cargo-deny
+	$(CARGO) fetch --locked
 	$(CARGO) deny --offline check bans licenses sources
 
 bench:

@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_shown_with_its_place() {
         let text = cluster_text("dgx-h100").unwrap();
-        let negative = text.replace("nodes = 4", "nodes = -4");
+        let negative = text.replace("nodes = 32", "nodes = -4");
         let Err(ClusterError::Syntax { line, column, .. }) = ClusterSpec::parse(&negative) else {
             panic!("a negative count was accepted");
         };

@@ -210,18 +210,26 @@ impl WorkloadSpec {
                 message: message.to_owned(),
             });
         }
-        let spec: Self = serde_json::from_str(text).map_err(|error| WorkloadError::Syntax {
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let spec: Self = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+            let path = error.path().to_string();
+            let error = error.into_inner();
+            // The place is rendered separately.
+            let message = error.to_string();
+            let message = message.split(" at line ").next().unwrap_or(&message);
+            WorkloadError::Syntax {
+                line: error.line(),
+                column: error.column(),
+                message: match path.as_str() {
+                    "." => message.to_owned(),
+                    field => format!("{field}: {message}"),
+                },
+            }
+        })?;
+        deserializer.end().map_err(|error| WorkloadError::Syntax {
             line: error.line(),
             column: error.column(),
-            message: {
-                // The place is rendered separately.
-                let message = error.to_string();
-                message
-                    .split(" at line ")
-                    .next()
-                    .unwrap_or(&message)
-                    .to_owned()
-            },
+            message: "expected the end of the file after the object".to_owned(),
         })?;
         spec.check(text)?;
         Ok(spec)

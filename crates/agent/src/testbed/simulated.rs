@@ -5,6 +5,7 @@
 //! carries a gain from one configuration to the next.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use ccl_core::{
     Choice, ClusterSpec, Configuration, DecisionTable, Policy, Source, TaskKey, WorkloadSpec,
@@ -157,13 +158,11 @@ impl SimulatedTestbed {
             },
         };
         for lease in approved.leases() {
-            if !known.with.contains_key(&(lease.key, lease.choice)) {
+            if let Entry::Vacant(unknown) = known.with.entry((lease.key, lease.choice)) {
                 let policy = configuration
                     .policy
                     .with_choice(lease.key, Some(lease.choice));
-                known
-                    .with
-                    .insert((lease.key, lease.choice), self.evaluate(&policy)?);
+                unknown.insert(self.evaluate(&policy)?);
             }
         }
         Ok(known)

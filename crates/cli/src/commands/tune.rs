@@ -183,7 +183,6 @@ pub fn run(args: &TuneArgs) -> CommandResult {
             .emit(TraceEvent::Exported { file })
             .map_err(written)?;
     }
-    drop(tracer);
     progress.finish();
 
     if args.json {

@@ -35,7 +35,7 @@ impl Job {
                 .help("--workload names a JSON file; see workload/ for examples")
         })?;
         let workload = WorkloadSpec::parse(&text).map_err(|error| {
-            CommandError::bad_input(format!("{}:{error}", path.display()))
+            CommandError::bad_input(format!("{}: {error}", path.display()))
                 .help("see workload/ for examples and doc/reference/schema for the schema")
         })?;
         let testbed = which(args, &workload)?;

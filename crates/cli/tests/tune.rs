@@ -1,0 +1,280 @@
+//! `ccl-agent tune` as a user meets it: results, artifacts, and every kind of bad input.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use serde_json::Value;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn ccl_agent() -> Command {
+    let mut command = Command::cargo_bin("ccl-agent").unwrap();
+    // A port where nobody listens: no test depends on a model server being there or not.
+    command
+        .current_dir(root())
+        .env("OLLAMA_HOST", "127.0.0.1:9");
+    command
+}
+
+fn tune(workload: &str, artifacts: &Path) -> Command {
+    let mut command = ccl_agent();
+    command.args(["tune", "--workload", workload, "--cluster", "a40-pcie-8gpu"]);
+    command.arg("--artifacts").arg(artifacts);
+    command
+}
+
+/// Runs what must fail as bad input; gives what it said. Nothing may lie in the folder then.
+fn refused(command: &mut Command, artifacts: &Path) -> String {
+    let output = command.assert().code(2).get_output().clone();
+    assert!(output.stdout.is_empty(), "a result on stdout");
+    let left = fs::read_dir(artifacts).map_or(0, Iterator::count);
+    assert_eq!(left, 0, "something was written");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!said.contains("panicked"), "{said}");
+    // Undo the wrapping of the report.
+    said.split_whitespace()
+        .filter(|w| *w != "│")
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+const PHI2: &str = "workload/autoccl/phi2-2b.json";
+
+#[test]
+fn a_run_gives_the_contract_and_a_complete_folder() {
+    let artifacts = tempfile::tempdir().unwrap();
+    let run = || {
+        let output = tune(PHI2, artifacts.path())
+            .args(["--dry-run", "--oracle", "--json", "--seed", "3"])
+            .assert()
+            .success()
+            .get_output()
+            .clone();
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    let (first, second) = (run(), run());
+    assert_eq!(first["source"], "simulated");
+    assert_eq!(first["verdict"], "faster");
+    assert!(first["speedup"]["ci95"][0].as_f64().unwrap() > 1.0);
+    assert!(first["oracle"]["captured"].as_f64().unwrap() >= 0.8);
+    assert_eq!(first["llm"]["provider"], "ollama");
+    assert_eq!(first["llm"]["model"], "deepseek-r1:8b");
+    assert_eq!(
+        (&first["llm"]["calls"], &first["llm"]["failed"]),
+        (&1.into(), &1.into())
+    );
+    for key in [
+        "run_id",
+        "workload",
+        "cluster",
+        "nccl_version",
+        "seed",
+        "baseline",
+        "best",
+        "trials",
+        "refused",
+        "rolled_back",
+        "tuning_cost",
+        "lanes",
+        "warm_start",
+        "stopped_because",
+    ] {
+        assert!(!first[key].is_null(), "no {key}");
+    }
+
+    let folder = |summary: &Value| artifacts.path().join(summary["run_id"].as_str().unwrap());
+    let read = |summary: &Value, name: &str| fs::read(folder(summary).join(name)).unwrap();
+    for name in [
+        "run.json",
+        "workload.json",
+        "cluster.toml",
+        "memory.json",
+        "trace.jsonl",
+        "decisions.jsonl",
+        "refused.jsonl",
+        "llm/0001.json",
+        "best/configuration.json",
+        "summary.json",
+    ] {
+        assert!(folder(&first).join(name).exists(), "no {name}");
+    }
+    assert_eq!(
+        read(&first, "decisions.jsonl"),
+        read(&second, "decisions.jsonl")
+    );
+    assert_eq!(
+        read(&first, "workload.json"),
+        fs::read(root().join(PHI2)).unwrap()
+    );
+    let summary: Value = serde_json::from_slice(&read(&first, "summary.json")).unwrap();
+    assert_eq!(summary, first);
+    let exchange: Value = serde_json::from_slice(&read(&first, "llm/0001.json")).unwrap();
+    assert!(
+        exchange["request"]["messages"][1]["content"]
+            .as_str()
+            .unwrap()
+            .contains("AllGather")
+    );
+    for line in String::from_utf8(read(&first, "trace.jsonl"))
+        .unwrap()
+        .lines()
+    {
+        serde_json::from_str::<ccl_core::TraceLine>(line).unwrap();
+    }
+    assert!(
+        artifacts
+            .path()
+            .join("memory/rules.simulated.json")
+            .exists()
+    );
+}
+
+#[test]
+fn a_run_with_memory_starts_from_what_was_learnt() {
+    let artifacts = tempfile::tempdir().unwrap();
+    let memory = artifacts.path().join("memory");
+    tune(PHI2, artifacts.path())
+        .args(["--dry-run", "--json"])
+        .assert()
+        .success();
+    let output = tune(PHI2, artifacts.path())
+        .args(["--dry-run", "--json", "--seed", "2", "--memory"])
+        .arg(&memory)
+        .assert()
+        .success()
+        .get_output()
+        .clone();
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(summary["warm_start"]["rules"].as_u64().unwrap() >= 1);
+}
+
+#[test]
+fn bad_workloads_say_where_and_what() {
+    let folder = tempfile::tempdir().unwrap();
+    let artifacts = folder.path().join("artifacts");
+    let good: Value = serde_json::from_slice(&fs::read(root().join(PHI2)).unwrap()).unwrap();
+    let changed = |key: &str, value: Value| {
+        let mut spec = good.clone();
+        spec[key] = value;
+        serde_json::to_string_pretty(&spec).unwrap()
+    };
+    let cases = [
+        ("{\"name\": ", "line 1, column"),
+        ("[]", "line 1, column"),
+        (&changed("metadata", Value::Null), "metadata"),
+        (&changed("nodes", (-4).into()), "nodes"),
+        (&changed("nodes", 0.into()), "nodes"),
+        (&changed("traffic", Value::Null), "traffic"),
+        ("", "line 1, column"),
+    ];
+    for (text, expected) in cases {
+        let file = folder.path().join("workload.json");
+        fs::write(&file, text).unwrap();
+        let said = refused(
+            tune(file.to_str().unwrap(), &artifacts).arg("--dry-run"),
+            &artifacts,
+        );
+        assert!(said.contains("workload.json"), "{said}");
+        assert!(said.contains(expected), "{text:.30}: {said}");
+    }
+    let said = refused(
+        tune("nowhere.json", &artifacts).arg("--dry-run"),
+        &artifacts,
+    );
+    assert!(
+        said.contains("nowhere.json") && said.contains("No such file"),
+        "{said}"
+    );
+}
+
+#[test]
+fn nothing_is_simulated_silently() {
+    let folder = tempfile::tempdir().unwrap();
+    let artifacts = folder.path().join("artifacts");
+    let said = refused(&mut tune(PHI2, &artifacts), &artifacts);
+    assert!(said.contains("command is empty"), "{said}");
+    assert!(
+        said.contains("give the workload a command") && said.contains("--dry-run"),
+        "{said}"
+    );
+    for testbed in ["bench", "job"] {
+        let said = refused(
+            tune(PHI2, &artifacts).args(["--testbed", testbed]),
+            &artifacts,
+        );
+        assert!(said.contains("not built yet"), "{said}");
+    }
+}
+
+#[test]
+fn bad_arguments_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let artifacts = folder.path().join("artifacts");
+    for (extra, expected) in [
+        (["--testbed", "magic"], "magic"),
+        (["--provider", "magic"], "magic"),
+        (["--provider", "openai"], "not built yet"),
+        (["--budget", "-1"], "-1"),
+        (["--seed", "x"], "x"),
+        (["--testbed", "recorded"], "--data"),
+    ] {
+        let said = refused(
+            tune(PHI2, &artifacts).arg("--dry-run").args(extra),
+            &artifacts,
+        );
+        assert!(said.contains(expected), "{extra:?}: {said}");
+    }
+    let mut unknown = ccl_agent();
+    unknown.args([
+        "tune",
+        "--workload",
+        PHI2,
+        "--dry-run",
+        "--cluster",
+        "a40-pci",
+    ]);
+    let said = refused(unknown.arg("--artifacts").arg(&artifacts), &artifacts);
+    assert!(
+        said.contains("unknown cluster") && said.contains("a40-pcie-8gpu"),
+        "{said}"
+    );
+    let mut none = ccl_agent();
+    none.args(["tune", "--workload", PHI2, "--dry-run"]);
+    let said = refused(none.arg("--artifacts").arg(&artifacts), &artifacts);
+    assert!(said.contains("--cluster"), "{said}");
+}
+
+#[test]
+fn an_artifacts_folder_that_cannot_be_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "in the way").unwrap();
+    let said = refused(
+        tune(PHI2, &file).arg("--dry-run"),
+        &folder.path().join("none"),
+    );
+    assert!(said.contains("cannot write to"), "{said}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "in the way");
+}
+
+#[test]
+fn a_broken_memory_is_an_error_and_is_not_thrown_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let artifacts = folder.path().join("artifacts");
+    let rules = folder.path().join("rules.simulated.json");
+    fs::write(&rules, "[{").unwrap();
+    let said = refused(
+        tune(PHI2, &artifacts)
+            .arg("--dry-run")
+            .arg("--memory")
+            .arg(folder.path()),
+        &artifacts,
+    );
+    assert!(said.contains("rules.simulated.json:1:2"), "{said}");
+    assert_eq!(fs::read_to_string(&rules).unwrap(), "[{");
+}
