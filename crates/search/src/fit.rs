@@ -224,3 +224,6 @@ pub fn fit(sweep: &Sweep, options: &FitOptions, protocol: ProtocolModel<'_>) -> 
     }
     found
 }
+
+#[cfg(test)]
+mod tests;

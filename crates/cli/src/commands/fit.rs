@@ -45,7 +45,7 @@ pub struct FitArgs {
     #[arg(long, value_name = "NAME|FILE")]
     cluster: Option<String>,
     /// What may be noise where there are fewer than six repeats, in percent; without it what
-    /// recorded repeats differ by: 3.2 on one node, 9 between nodes.
+    /// recorded repeats differ by: 3.2 on one node, 9.2 between nodes.
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     noise_floor: Option<f64>,
     /// Use the in-place columns of nccl-tests.
@@ -160,8 +160,8 @@ fn read_file(path: &Path, args: &FitArgs) -> Result<Sweep, CommandError> {
         },
         ..NcclTestsOptions::default()
     };
-    // Several nccl-tests files that name neither GPU nor version are one sweep only if they share
-    // a name; the folder of the first one's is the nearest to one that there is.
+    // Files that do not state their machine are compared only inside one data set. Naming them
+    // together says that they are one, so all take the first one's name.
     let name = args.data.first().map_or(path, PathBuf::as_path);
     let name = name
         .file_name()
