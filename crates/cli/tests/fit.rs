@@ -1,5 +1,7 @@
 //! `ccl-agent fit` as a user runs it.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -3,6 +3,8 @@
 //! `data/b300_allreduce.csv` holds the rows of the data sets `b300_algo` and `b300_channels`,
 //! published in eunomia-bpf/nccl-eBPF, `docs/eval-plan-b300.md`; the column `source` repeats it.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests
+
 use ccl_core::{Algorithm, Asked, Collective, CommShape, Protocol, Sweep, read_measured_csv};
 use ccl_search::fit::{CurveKey, Fit, FitOptions, Why, fit};
 
