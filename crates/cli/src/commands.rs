@@ -1,6 +1,7 @@
 //! The commands, one module each: an `Args` struct and a `run` function.
 
 mod cluster_argument;
+pub mod fit;
 pub mod knobs;
 pub mod sim;
 pub mod tune;

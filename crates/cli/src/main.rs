@@ -24,6 +24,8 @@ struct Cli {
 enum Command {
     /// Tune a job: offline thinking, online trials, a verdict with an interval.
     Tune(commands::tune::TuneArgs),
+    /// Turn a recorded sweep of NCCL into a tuner table.
+    Fit(commands::fit::FitArgs),
     /// The catalogue of NCCL's variables, and a linter for files that set them.
     Knobs(commands::knobs::KnobsArgs),
     /// Ask the simulator, and hold it against what was recorded.
@@ -34,6 +36,7 @@ impl Command {
     fn run(self) -> CommandResult {
         match self {
             Self::Tune(args) => commands::tune::run(&args),
+            Self::Fit(args) => commands::fit::run(&args),
             Self::Knobs(args) => commands::knobs::run(&args),
             Self::Sim(args) => commands::sim::run(args),
         }

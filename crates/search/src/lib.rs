@@ -2,8 +2,10 @@
 //!
 //! [`SequentialComparison`] answers "faster, slower, or no difference" from paired times and may
 //! be looked at after every pair; [`KeySearch`] walks the choices of one task key by coordinate
-//! descent, ask and tell. Neither knows what a testbed is.
+//! descent, ask and tell; [`fit`] turns a recorded sweep into tuner rules. None of them knows what
+//! a testbed is.
 
+pub mod fit;
 mod interval;
 mod key_search;
 mod sequential;
