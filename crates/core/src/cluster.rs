@@ -83,6 +83,12 @@ pub struct HardwareSpec {
     pub network_efficiency: Option<f64>,
     /// Share of the NICs' line rate that one channel can use, GB/s.
     pub network_channel_gbs: Option<f64>,
+    /// What each channel costs the proxy that serves the network, microseconds a call.
+    pub proxy_us: Option<f64>,
+    /// What a step of flagged data costs more once the fabric asks for a rendezvous, microseconds.
+    pub rendezvous_us: Option<f64>,
+    /// What AllToAll gets of the NICs, over what a ring gets.
+    pub all_to_all_share: Option<f64>,
     /// What each peer costs in an AllToAll, microseconds.
     pub peer_us: Option<f64>,
     /// How strongly jitter between ranks grows with the volume, microseconds per square root of

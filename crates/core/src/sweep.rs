@@ -204,6 +204,8 @@ pub fn busbw_from_time(collective: Collective, ranks: u32, bytes: u64, time_us: 
 /// Something in the text that is no error and no point: said, never swallowed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
+    /// Name of the data set, or of the file.
+    pub dataset: String,
     /// Line in the text, from 1.
     pub line: u64,
     /// What is there and why it is not used.

@@ -20,6 +20,18 @@ pub struct ResolvedChoice {
     pub chunk_bytes: u64,
 }
 
+impl ResolvedChoice {
+    /// What point-to-point traffic runs with, as far as SMs are concerned; its algorithm means
+    /// nothing.
+    pub const POINT_TO_POINT: Self = Self {
+        algorithm: Algorithm::Ring,
+        protocol: Protocol::Simple,
+        channels: 8,
+        threads: 512,
+        chunk_bytes: 512 << 10,
+    };
+}
+
 impl From<ResolvedChoice> for Choice {
     fn from(r: ResolvedChoice) -> Self {
         Choice::new(r.algorithm, r.protocol)

@@ -290,18 +290,9 @@ impl IterationModel {
     fn untuned(&self, call: &Call) -> ResolvedChoice {
         self.models[call.model]
             .choose(call.collective, call.bytes)
-            .unwrap_or(POINT_TO_POINT)
+            .unwrap_or(ResolvedChoice::POINT_TO_POINT)
     }
 }
-
-/// What point-to-point traffic runs with, as far as SMs are concerned.
-const POINT_TO_POINT: ResolvedChoice = ResolvedChoice {
-    algorithm: ccl_core::Algorithm::Ring,
-    protocol: ccl_core::Protocol::Simple,
-    channels: 8,
-    threads: 512,
-    chunk_bytes: 512 << 10,
-};
 
 fn book(
     keys: &mut BTreeMap<TaskKey, KeyTime>,

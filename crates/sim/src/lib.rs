@@ -11,6 +11,7 @@ pub mod iteration;
 pub mod nccl;
 pub mod noise;
 mod settings;
+pub mod validation;
 
 pub use call::{CallTime, CollectiveCall, ComputeLoad, Group, ResolvedChoice};
 pub use settings::{ProcessSettings, SettingsError};

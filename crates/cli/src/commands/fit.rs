@@ -137,8 +137,8 @@ fn read(args: &FitArgs) -> Result<Sweep, CommandError> {
         }
     }
     points.retain(|p| args.dataset.contains(&p.dataset));
-    // A finding does not say its data set.
-    Ok(Sweep::new(points, Vec::new()))
+    findings.retain(|f| args.dataset.contains(&f.dataset));
+    Ok(Sweep::new(points, findings))
 }
 
 fn read_file(path: &Path, args: &FitArgs) -> Result<Sweep, CommandError> {

@@ -33,6 +33,7 @@ pub fn read_measured_csv(text: &str) -> Result<Sweep, SweepError> {
         match point(&row)? {
             Ok(point) => points.push(point),
             Err(what) => findings.push(Finding {
+                dataset: row.text("dataset").to_owned(),
                 line: row.line,
                 what,
             }),

@@ -81,7 +81,11 @@ pub fn read_nccl_tests(
         if run::is_row(line) {
             match point(number, line, &run, dataset, options)? {
                 Ok(point) => points.push(point),
-                Err(what) => findings.push(Finding { line: number, what }),
+                Err(what) => findings.push(Finding {
+                    dataset: dataset.to_owned(),
+                    line: number,
+                    what,
+                }),
             }
             run.rows += 1;
         } else {

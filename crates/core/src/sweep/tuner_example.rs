@@ -47,6 +47,7 @@ pub fn read_tuner_example_csv(text: &str, dataset: &str) -> Result<Sweep, SweepE
         match point(&row, dataset)? {
             Ok(point) => points.push(point),
             Err(what) => findings.push(Finding {
+                dataset: dataset.to_owned(),
                 line: row.line,
                 what,
             }),

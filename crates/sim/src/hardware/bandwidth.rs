@@ -59,10 +59,10 @@ impl Hardware {
         if p.over_pcie && !p.staged {
             // Many small peer transactions crowd out each other on PCIe: AutoCCL table 4,
             // 23.2 GB/s with 64 channels against 30.2 with 8.
-            let crowd = (channels * f64::from(choice.threads) / 4096.0)
+            let crowd = (channels * f64::from(choice.threads) / 1024.0)
                 .log2()
                 .max(0.0);
-            gbs *= (1.0 - 0.08 * crowd).max(0.5);
+            gbs *= (1.0 - 0.065 * crowd).max(0.5);
         }
         gbs * (1.0 - 0.12 * load.memory_fraction)
     }
@@ -77,9 +77,9 @@ impl Hardware {
         let concurrent = f64::from(call.group.concurrent.max(1));
         let channels = f64::from(call.choice.channels.max(1));
         let all = p.node_network_gbs * share / concurrent;
-        // A rank alone on its node uses the NIC beside it.
-        let reachable = p.nic_gbs * share * f64::from(call.group.shape.ranks_per_node());
-        all.min(reachable.max(p.nic_gbs * share))
+        // A rank alone on its node uses the NICs beside it.
+        let reachable = p.rank_network_gbs * share * f64::from(call.group.shape.ranks_per_node());
+        all.min(reachable)
             .min(channels * p.network_channel_gbs * share)
     }
 
@@ -96,9 +96,10 @@ impl Hardware {
 
     /// Algorithm bandwidth of a tree AllReduce, GB/s: inner ranks receive from children and send
     /// up while the result comes down, which costs more than half of the links (8xB300: 311 of
-    /// 697 GB/s); between nodes every byte crosses a NIC once each way.
+    /// 697 GB/s).
     pub(super) fn tree_gbs(&self, call: &CollectiveCall, load: ComputeLoad) -> f64 {
         let p = &self.parameters;
+        let shape = call.group.shape;
         let through_switch = call.choice.algorithm == ccl_core::Algorithm::NvlsTree;
         let links = if through_switch {
             0.57 * p.nvls_gbs
@@ -112,7 +113,10 @@ impl Hardware {
         } else {
             0.7 * self.channels_gbs(call, load)
         };
-        narrowest([channels, links, self.network_gbs(call)])
+        // Of two nodes each is the root of one tree and the leaf of the other: all bytes cross a
+        // NIC once each way. With more, an inner node of one tree also serves two children.
+        let crossings = if shape.nodes > 2 { 2.0 } else { 1.0 };
+        narrowest([channels, links, self.network_gbs(call) / crossings])
     }
 
     /// Bus bandwidth of NVLink SHARP, GB/s. AllGather and ReduceScatter use one half of what the
@@ -146,9 +150,10 @@ impl Hardware {
         }
         let (ranks, local) = (f64::from(shape.ranks), f64::from(shape.ranks_per_node()));
         let remote_share = (ranks - local) / (ranks - 1.0);
-        let per_rank =
-            (p.node_network_gbs / local / f64::from(call.group.concurrent.max(1))).min(p.nic_gbs);
-        narrowest([inside, per_rank / remote_share, f64::INFINITY])
+        let concurrent = f64::from(call.group.concurrent.max(1));
+        let per_rank = (p.node_network_gbs / local / concurrent).min(p.rank_network_gbs);
+        let network = p.all_to_all_share * per_rank / remote_share;
+        narrowest([inside, network, f64::INFINITY])
     }
 
     /// Bandwidth of a send to the next rank, GB/s. NCCL gives a peer more channels as the message
@@ -164,6 +169,7 @@ impl Hardware {
             return narrowest([rate, p.intra_gbs, f64::INFINITY]);
         }
         // Send and receive of the ranks at a node's edge share the NIC's queue.
-        narrowest([rate, p.intra_gbs.max(p.nic_gbs), 0.53 * p.nic_gbs])
+        let network = p.rank_network_gbs;
+        narrowest([rate, p.intra_gbs.max(network), 0.53 * network])
     }
 }

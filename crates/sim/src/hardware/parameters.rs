@@ -43,14 +43,25 @@ pub struct Parameters {
     pub inter_step_us: [f64; 3],
     /// All NICs of a node in one direction at the efficiency they reach, GB/s.
     pub node_network_gbs: f64,
-    /// The same of one NIC.
-    pub nic_gbs: f64,
+    /// The same of the NICs beside one GPU.
+    pub rank_network_gbs: f64,
+    /// What each channel costs the proxy that serves the network, microseconds a call.
+    pub proxy_us: f64,
     /// What one channel gets through a NIC, GB/s.
     pub network_channel_gbs: f64,
+    /// Bytes of a step on the wire from which the fabric asks for a rendezvous.
+    pub rendezvous_bytes: f64,
+    /// What a rendezvous costs, microseconds.
+    pub rendezvous_us: f64,
+    /// What AllToAll gets of the NICs, over what a ring gets: many peers at once spread better or
+    /// collide.
+    pub all_to_all_share: f64,
     /// What each remote peer costs in an AllToAll, microseconds.
     pub peer_us: f64,
-    /// Jitter, microseconds per square root of a megabyte.
+    /// Jitter inside a node, microseconds per square root of a megabyte.
     pub jitter_us: f64,
+    /// The same of calls between nodes.
+    pub network_jitter_us: f64,
 }
 
 impl Parameters {
@@ -94,10 +105,10 @@ impl Parameters {
         let inter_step_us = known
             .inter_step_us
             .unwrap_or(match network.map(|n| n.fabric) {
-                Some(Fabric::Infiniband | Fabric::Roce) | None => [5.0, 7.0, 10.0],
-                Some(Fabric::Efa) => [16.0, 18.0, 24.0],
-                Some(Fabric::Slingshot) => [30.0, 40.0, 60.0],
-                Some(Fabric::Tcp) => [28.0, 40.0, 60.0],
+                Some(Fabric::Infiniband | Fabric::Roce) | None => [4.0, 6.0, 10.0],
+                Some(Fabric::Efa) => [26.0, 28.0, 32.0],
+                Some(Fabric::Slingshot) => [19.0, 27.0, 100.0],
+                Some(Fabric::Tcp) => [22.0, 30.0, 60.0],
             });
         let efficiency = known
             .network_efficiency
@@ -112,6 +123,8 @@ impl Parameters {
         let direct_share = network.map_or(1.0, |n| if n.gpu_direct { 1.0 } else { 0.7 });
         let nic_gbs = network.map_or(0.0, |n| n.nic_gbits / 8.0) * efficiency * direct_share;
         let nics = network.map_or(0.0, |n| f64::from(n.nics_per_node));
+        let beside_gpu = (nics / f64::from(cluster.gpus_per_node.max(1))).max(1.0);
+        let rank_network_gbs = nic_gbs * beside_gpu;
         let nvls_known = known.nvls_gbs.unwrap_or(1.1 * cluster.intra.nvlink_gbs);
         Self {
             sms: f64::from(cluster.gpu.sms.max(1)),
@@ -126,18 +139,30 @@ impl Parameters {
             intra_gbs,
             over_pcie,
             staged,
-            cache_bytes: 2.0 * 1024.0 * 1024.0,
+            // Host memory is staged through the last-level cache of a socket.
+            cache_bytes: if staged { 24.0 } else { 2.0 } * 1024.0 * 1024.0,
             spilled_share: if over_pcie { 0.85 } else { 0.98 },
             nvls_gbs: nvls_known,
-            nvls_startup_us: known.nvls_startup_us.unwrap_or(30.0),
+            nvls_startup_us: known.nvls_startup_us.unwrap_or(22.0),
             nvls_jitter_us: if generation >= 3 { 8.3 } else { 6.0 },
             channel_gbs,
             slice_us: if over_pcie { 2.5 } else { 0.7 },
             intra_step_us,
             inter_step_us,
             node_network_gbs: nics * nic_gbs,
-            nic_gbs,
-            network_channel_gbs: known.network_channel_gbs.unwrap_or(0.55 * nic_gbs.max(1.0)),
+            rank_network_gbs,
+            proxy_us: known.proxy_us.unwrap_or(match network.map(|n| n.fabric) {
+                // 2 x p5: one channel 69 us, sixteen 109 to 135.
+                Some(Fabric::Efa) => 0.8,
+                Some(Fabric::Tcp | Fabric::Slingshot) => 1.0,
+                _ => 0.3,
+            }),
+            network_channel_gbs: known
+                .network_channel_gbs
+                .unwrap_or(0.55 * rank_network_gbs.max(1.0)),
+            rendezvous_bytes: 8192.0,
+            rendezvous_us: known.rendezvous_us.unwrap_or(0.0),
+            all_to_all_share: known.all_to_all_share.unwrap_or(1.0),
             peer_us: known.peer_us.unwrap_or(match network.map(|n| n.fabric) {
                 Some(Fabric::Slingshot) => 10.0,
                 Some(Fabric::Tcp) => 12.0,
@@ -145,6 +170,11 @@ impl Parameters {
                 _ => 4.0,
             }),
             jitter_us: known.jitter_us.unwrap_or(3.5),
+            network_jitter_us: known.jitter_us.unwrap_or(match network.map(|n| n.fabric) {
+                // SRD sprays packets over many paths; 2 x p5 from 16 to 512 MiB.
+                Some(Fabric::Efa) => 18.0,
+                _ => 3.5,
+            }),
         }
     }
 }

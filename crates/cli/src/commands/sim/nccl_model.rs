@@ -117,7 +117,12 @@ impl From<ResolvedChoice> for Chosen {
 /// variable the simulator does not model.
 pub fn run(args: &NcclModelArgs) -> CommandResult {
     let cluster = cluster_argument::load(&args.cluster)?;
-    let shape = shape(args, &cluster)?;
+    let shape = shape(args.nodes, args.ranks, &cluster)?;
+    if args.operations == 0 {
+        return Err(CommandError::bad_input(
+            "--operations is 0; expected 1 or more",
+        ));
+    }
     let environment = Environment {
         variables: args.environment.iter().cloned().collect(),
     };
@@ -155,14 +160,22 @@ pub fn run(args: &NcclModelArgs) -> CommandResult {
     }
 }
 
-fn shape(args: &NcclModelArgs, cluster: &ClusterSpec) -> Result<CommShape, CommandError> {
+/// The communicator that ranks and nodes stand for on a cluster.
+///
+/// # Errors
+/// One that does not fit.
+pub(super) fn shape(
+    nodes: Option<u32>,
+    ranks: Option<u32>,
+    cluster: &ClusterSpec,
+) -> Result<CommShape, CommandError> {
     let per_node = cluster.gpus_per_node;
-    let nodes = match (args.nodes, args.ranks) {
+    let nodes = match (nodes, ranks) {
         (Some(nodes), _) => nodes,
         (None, Some(ranks)) => ranks.div_ceil(per_node),
         (None, None) => cluster.nodes,
     };
-    let ranks = args.ranks.unwrap_or(nodes.saturating_mul(per_node));
+    let ranks = ranks.unwrap_or(nodes.saturating_mul(per_node));
     if nodes == 0 || ranks < nodes || ranks > nodes.saturating_mul(per_node) {
         return Err(CommandError::bad_input(format!(
             "{ranks} ranks on {nodes} nodes of {per_node} GPUs do not fit"
@@ -174,11 +187,6 @@ fn shape(args: &NcclModelArgs, cluster: &ClusterSpec) -> Result<CommShape, Comma
             "{} has no network between nodes",
             cluster.name
         )));
-    }
-    if args.operations == 0 {
-        return Err(CommandError::bad_input(
-            "--operations is 0; expected 1 or more",
-        ));
     }
     Ok(CommShape::new(ranks, nodes))
 }
