@@ -12,6 +12,8 @@ use ccl_sim::validation::{Compared, Dataset};
 const PANEL: (f64, f64) = (300.0, 200.0);
 const MARGIN: (f64, f64) = (58.0, 40.0);
 const COLUMNS: usize = 3;
+/// Smallest width, pixels: the heading must fit.
+const NARROWEST: f64 = 520.0;
 /// Largest number of panels; the rest would not be looked at.
 const MOST_PANELS: usize = 12;
 /// Colours that stay apart for most people (Okabe and Ito 2008).
@@ -51,7 +53,10 @@ pub(super) fn plot(dataset: &Dataset, rows: &[&Compared]) -> Option<String> {
         PANEL.0 + MARGIN.0 + 20.0,
         PANEL.1 + 2.0 * MARGIN.1 + tallest,
     );
-    let (width, height) = (cell.0 * columns as f64, cell.1 * lines as f64 + 46.0);
+    let (width, height) = (
+        (cell.0 * columns as f64).max(NARROWEST),
+        cell.1 * lines as f64 + 46.0,
+    );
     // Writing to a string cannot fail.
     let mut svg = String::new();
     let _ = writeln!(
@@ -102,6 +107,16 @@ fn series_name(row: &Compared) -> String {
 /// Bus bandwidth, GB/s, of a row whose measured one belongs to its measured time.
 fn simulated_gbs(row: &Compared) -> f64 {
     row.point.busbw_gbs * row.point.time_us / row.predicted_us
+}
+
+/// A bandwidth with about three digits.
+fn three_digits(gbs: f64) -> String {
+    match gbs {
+        v if v >= 100.0 => format!("{v:.0}"),
+        v if v >= 1.0 => format!("{v:.1}"),
+        v if v >= 0.01 => format!("{v:.3}"),
+        v => format!("{v:.0e}"),
+    }
 }
 
 fn panel(
@@ -156,12 +171,17 @@ fn panel(
         );
     }
     for end in [y_range.0, y_range.1] {
+        // A decade's label nearby says enough.
+        if (end - end.round()).abs() * PANEL.1 < 14.0 * (y_range.1 - y_range.0) {
+            continue;
+        }
         let value = 10f64.powf(end);
         let _ = writeln!(
             svg,
-            "<text x=\"{:.0}\" y=\"{:.1}\" text-anchor=\"end\" fill=\"#777\">{value:.3}</text>",
+            "<text x=\"{:.0}\" y=\"{:.1}\" text-anchor=\"end\" fill=\"#777\">{}</text>",
             origin.0 - 5.0,
-            y(value) + if end < y_range.1 { 2.0 } else { 8.0 }
+            y(value) + if end < y_range.1 { 2.0 } else { 8.0 },
+            three_digits(value)
         );
     }
     let mut bits = x_range.0 * std::f64::consts::LOG2_10;
