@@ -339,12 +339,14 @@ impl Tuner<'_> {
 
     fn plateau(&self) -> Stop {
         let kept = self.tried.iter().filter(|t| t.outcome.is_kept()).count();
+        // Those that were faster but gave way to another one of their key are not left over.
         let best_left = self
             .tried
             .iter()
             .rev()
             .take_while(|t| !t.outcome.is_kept())
-            .filter_map(|t| t.ratio.map(|r| 100.0 * (1.0 - r.median)))
+            .filter_map(|t| t.ratio.filter(|r| r.ci95[1] >= 1.0))
+            .map(|r| 100.0 * (1.0 - r.median))
             .fold(f64::NEG_INFINITY, f64::max);
         let since = self
             .tried

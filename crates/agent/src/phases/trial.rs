@@ -25,7 +25,7 @@ const MOST_ITERATION_PAIRS: u32 = 12;
 const PAIRS_TO_SEE_VALUE: u32 = 4;
 /// Share of the iteration that a candidate must promise to be pursued: a job's call that occurs
 /// once an iteration costs two iterations a pair.
-pub(super) const WORTH_PURSUING: f64 = 0.001;
+pub(super) const WORTH_PURSUING: f64 = 0.002;
 /// Chance of keeping a candidate that is not better; a wrong one costs a little, and the final
 /// comparison on fresh pairs does not depend on it.
 const TRIAL_ALPHA: f64 = 0.05;

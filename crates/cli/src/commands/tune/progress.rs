@@ -4,8 +4,10 @@
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use ccl_core::{Candidate, Lane, Outcome, Phase, TraceEvent, format_bytes};
+use ccl_core::{Candidate, CommShape, Lane, Outcome, Phase, TaskKey, TraceEvent, format_bytes};
 use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::table::{WIDTH, wrap};
 
 /// Shows events as they come.
 pub(super) struct Progress {
@@ -15,8 +17,8 @@ pub(super) struct Progress {
     phase: Phase,
     trials: u32,
     baseline_ms: f64,
+    standing: f64,
     candidates: Vec<Candidate>,
-    keys: usize,
 }
 
 impl Progress {
@@ -35,8 +37,8 @@ impl Progress {
             phase: Phase::Offline,
             trials: 0,
             baseline_ms: 0.0,
+            standing: 1.0,
             candidates: Vec::new(),
-            keys: 0,
         }
     }
 
@@ -60,35 +62,42 @@ impl Progress {
         match event {
             TraceEvent::RunStarted {
                 run_id,
+                workload,
+                cluster,
+                testbed,
                 source,
                 notes,
                 nccl_version,
+                budget,
                 ..
             } => {
                 self.line(&format!(
-                    "run {run_id}, NCCL {nccl_version}, every figure {source}"
+                    "Tuning {workload} on {cluster}, NCCL {nccl_version}: {testbed} testbed, at most \
+                     {budget} trials"
                 ));
+                self.line(&format!("run {run_id}; every figure is {source}"));
                 for note in notes {
-                    self.line(&format!("  note: {note}"));
+                    for (index, line) in wrap(note, WIDTH - 4).into_iter().enumerate() {
+                        self.line(&format!("  {} {line}", if index == 0 { "*" } else { " " }));
+                    }
                 }
             }
             TraceEvent::PhaseStarted { phase } => {
                 self.phase = *phase;
                 self.line(match phase {
-                    Phase::Offline => "\nOFFLINE: cheap thinking, before the job is touched",
-                    Phase::Online => "\nONLINE: trials on a few calls of the running job",
+                    Phase::Offline => "\nOFFLINE: what the job sends, what could matter, what is known",
+                    Phase::Online => "\nONLINE: trials on a few calls of the running job, each beside what runs now",
                     Phase::After => "\nAFTER: best against untuned NCCL on fresh pairs",
                 });
             }
             TraceEvent::TaskKeys { keys } => {
-                self.keys = keys.len();
                 for k in keys {
                     self.line(&format!(
-                        "  {:<14} {:>9} on {:<8} {:>6} calls  {:>10.0} us each  {:>5.1} GB/s bus  \
+                        "  {:<14} of {:>9}, {:<22} {:>6} calls, {:>9.0} us each ({:.1} GB/s), NCCL \
                          runs {}",
                         k.key.collective.to_string(),
                         format_bytes(k.bytes),
-                        k.key.shape.to_string(),
+                        group(k.key.shape),
                         k.calls,
                         k.call_us,
                         k.bus_gbs,
@@ -105,7 +114,8 @@ impl Progress {
                 ..
             } => {
                 self.line(&format!(
-                    "  pruned on {key}: {before} -> {after} points ({because}): {dropped}"
+                    "  {}: {before} -> {after} configurations; left out, {because}: {dropped}",
+                    named(*key)
                 ));
             }
             TraceEvent::Retrieved { cards, rules } => {
@@ -116,10 +126,10 @@ impl Progress {
                 ));
             }
             TraceEvent::Planned { steps } => {
+                let first = steps.first().map_or("", String::as_str);
                 self.line(&format!(
-                    "  plan of {} steps, first: {}",
-                    steps.len(),
-                    steps[0]
+                    "  planned {} steps, the first: {first}",
+                    steps.len()
                 ));
             }
             TraceEvent::BaselineMeasured {
@@ -169,13 +179,17 @@ impl Progress {
                 ..
             } => {
                 let [low, high] = estimated_ratio.ci95;
-                let message = format!(
-                    "online, about {} = {:.3} [{:.3}, {:.3}] of untuned, regret {:.2}, {} left",
+                let standing = format!(
+                    "now about {} per iteration = {:.3} [{low:.3}, {high:.3}] of untuned",
                     time(self.baseline_ms * estimated_ratio.median),
                     estimated_ratio.median,
-                    low,
-                    high,
-                    regret_iterations,
+                );
+                if (estimated_ratio.median - self.standing).abs() > 1e-9 {
+                    self.standing = estimated_ratio.median;
+                    self.line(&format!("            {standing}"));
+                }
+                let message = format!(
+                    "{standing}, regret {regret_iterations:.2}, {} left",
                     self.time_left()
                 );
                 if let Some(bar) = &self.bar {
@@ -203,9 +217,10 @@ impl Progress {
         };
         self.line(&format!(
             "  trial {id:>3} kept  {} on {}: {because}",
-            candidate.choice, candidate.key
+            candidate.choice,
+            named(candidate.key)
         ));
-        self.line(&format!("                  {why}"));
+        self.line(&format!("            {why}"));
     }
 
     /// Longest that the rest of the budget may take at the pace so far.
@@ -223,4 +238,26 @@ pub(super) fn time(ms: f64) -> String {
     } else {
         format!("{ms:.2} ms")
     }
+}
+
+/// A communicator in words.
+fn group(shape: CommShape) -> String {
+    let s = |n: u32| if n == 1 { "" } else { "s" };
+    format!(
+        "{} ranks on {} node{}",
+        shape.ranks,
+        shape.nodes,
+        s(shape.nodes)
+    )
+}
+
+/// A key in words.
+fn named(key: TaskKey) -> String {
+    format!(
+        "{} of {} to {} ({})",
+        key.collective,
+        format_bytes(key.bucket.min_bytes()),
+        format_bytes(key.bucket.max_bytes().saturating_add(1)),
+        group(key.shape)
+    )
 }

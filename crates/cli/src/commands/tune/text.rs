@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use ccl_agent::summary::Summary;
-use ccl_core::{Source, Verdict, format_bytes};
+use ccl_core::{ExportFormat, Source, Verdict, export, format_bytes};
 
 use super::progress::time;
 use crate::table::{Align, Table};
@@ -115,6 +115,15 @@ pub(super) fn result(summary: &Summary, folder: &Path, rules: &Path) -> String {
         },
     );
     row(&mut text, "stopped", summary.stopped_explanation.clone());
+    row(
+        &mut text,
+        "ready to use",
+        match export(&summary.best.configuration, ExportFormat::NcclTunerCsv, "") {
+            _ if summary.best.configuration.is_untuned() => "nothing: NCCL as it comes".to_owned(),
+            Ok(_) => "best/nccl-tuner.csv, best/configuration.json".to_owned(),
+            Err(reason) => format!("best/configuration.json; not as NCCL's tuner CSV ({reason})"),
+        },
+    );
     let rules_of_best = &summary.best.configuration.policy.rules;
     if !rules_of_best.is_empty() {
         let mut table = Table::new([
