@@ -13,6 +13,9 @@ use crate::tuner::{RunError, Tuner};
 /// Iterations before the baseline that nobody looks at: allocations, connections, caches.
 const WARM_UP: u32 = 1;
 
+/// The upper end of an interval that has none; JSON knows no infinity.
+const UNBOUNDED: f64 = 1e300;
+
 /// Best against untuned.
 pub(super) struct Comparison {
     pub(super) speedup: Interval,
@@ -124,11 +127,6 @@ impl Tuner<'_> {
             }
         }
         found.pairs = comparison.pairs();
-        found.verdict = match comparison.decision() {
-            Decision::Faster => Verdict::Faster,
-            Decision::Slower => Verdict::Slower,
-            Decision::Continue | Decision::NoDifference => Verdict::NoDifference,
-        };
         found.speedup = match (comparison.ratio(), comparison.median_ratio()) {
             (Some(r), _) => Interval {
                 median: 1.0 / r.median,
@@ -137,8 +135,17 @@ impl Tuner<'_> {
             // Too few pairs to bound it: the interval says just that.
             (None, middle) => Interval {
                 median: 1.0 / middle.unwrap_or(1.0),
-                ci95: [0.0, f64::MAX],
+                ci95: [0.0, UNBOUNDED],
             },
+        };
+        // Figures that were taken once are no surer than what repeating them would show.
+        let unsure = 1.0 + self.testbed.describe().resolution;
+        let [low, high] = found.speedup.ci95;
+        found.speedup.ci95 = [low / unsure, high * unsure];
+        found.verdict = match comparison.decision() {
+            Decision::Faster if found.speedup.ci95[0] > 1.0 => Verdict::Faster,
+            Decision::Slower if found.speedup.ci95[1] < 1.0 => Verdict::Slower,
+            _ => Verdict::NoDifference,
         };
         Ok(())
     }
@@ -148,9 +155,9 @@ impl Tuner<'_> {
 pub(super) fn estimate(times_us: &[f64]) -> Estimate {
     let interval = median_interval(times_us).unwrap_or(Interval {
         median: median(times_us).unwrap_or(0.0),
-        ci95: [0.0, f64::MAX],
+        ci95: [0.0, UNBOUNDED],
     });
-    let bound = |us: f64| if us < f64::MAX { us / 1e3 } else { us };
+    let bound = |us: f64| if us < UNBOUNDED { us / 1e3 } else { us };
     Estimate {
         median: interval.median / 1e3,
         ci95: interval.ci95.map(bound),
