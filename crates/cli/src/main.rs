@@ -13,7 +13,7 @@ use error::CommandResult;
 
 /// Tunes NCCL for a training job, safely, and proves what it gained.
 #[derive(Parser)]
-#[command(name = "ccl-agent", version, about, max_term_width = 100)]
+#[command(name = "ccl-agent", version, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
