@@ -39,6 +39,14 @@ impl Hardware {
         }
     }
 
+    /// The call with nodes that share one NVLink domain seen as one: no network lies between them.
+    fn in_domains(&self, call: &CollectiveCall) -> CollectiveCall {
+        let mut call = *call;
+        let nodes = call.group.shape.nodes;
+        call.group.shape.nodes = nodes.div_ceil(self.parameters.nodes_of_domain);
+        call
+    }
+
     /// The figures behind the model.
     pub fn parameters(&self) -> &Parameters {
         &self.parameters
@@ -47,6 +55,7 @@ impl Hardware {
     /// Time of one call and what it does to computation beside it.
     pub fn time(&self, call: &CollectiveCall, load: ComputeLoad) -> CallTime {
         let p = &self.parameters;
+        let call = &self.in_domains(call);
         if call.group.shape.ranks <= 1 {
             return CallTime {
                 time_us: p.launch_us,

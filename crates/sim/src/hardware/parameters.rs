@@ -14,6 +14,8 @@ pub struct Parameters {
     pub sms: f64,
     /// Memory bandwidth of a GPU, GB/s.
     pub memory_gbs: f64,
+    /// Nodes that share one NVLink domain, 1 and up.
+    pub nodes_of_domain: u32,
     /// Launch and completion of one call, microseconds.
     pub launch_us: f64,
     /// Ring bus bandwidth inside a node with everything saturated, GB/s.
@@ -41,7 +43,7 @@ pub struct Parameters {
     pub intra_step_us: [f64; 3],
     /// One step between nodes, microseconds, by protocol.
     pub inter_step_us: [f64; 3],
-    /// All NICs of a node in one direction at the efficiency they reach, GB/s.
+    /// All NICs of a node, or of a whole NVLink domain, in one direction at the efficiency they reach, GB/s.
     pub node_network_gbs: f64,
     /// The same of the NICs beside one GPU.
     pub rank_network_gbs: f64,
@@ -123,12 +125,15 @@ impl Parameters {
         let direct_share = network.map_or(1.0, |n| if n.gpu_direct { 1.0 } else { 0.7 });
         let nic_gbs = network.map_or(0.0, |n| n.nic_gbits / 8.0) * efficiency * direct_share;
         let nics = network.map_or(0.0, |n| f64::from(n.nics_per_node));
+        let domain_gpus = cluster.intra.nvlink_domain_gpus.unwrap_or(0);
+        let nodes_of_domain = (domain_gpus / cluster.gpus_per_node.max(1)).max(1);
         let beside_gpu = (nics / f64::from(cluster.gpus_per_node.max(1))).max(1.0);
         let rank_network_gbs = nic_gbs * beside_gpu;
         let nvls_known = known.nvls_gbs.unwrap_or(1.1 * cluster.intra.nvlink_gbs);
         Self {
             sms: f64::from(cluster.gpu.sms.max(1)),
             memory_gbs: cluster.gpu.memory_gbs,
+            nodes_of_domain,
             launch_us: known
                 .launch_us
                 .unwrap_or(if cluster.cpu.vendor == CpuVendor::Arm {
@@ -149,7 +154,7 @@ impl Parameters {
             slice_us: if over_pcie { 2.5 } else { 0.7 },
             intra_step_us,
             inter_step_us,
-            node_network_gbs: nics * nic_gbs,
+            node_network_gbs: f64::from(nodes_of_domain) * nics * nic_gbs,
             rank_network_gbs,
             proxy_us: known.proxy_us.unwrap_or(match network.map(|n| n.fabric) {
                 // 2 x p5: one channel 69 us, sixteen 109 to 135.

@@ -153,7 +153,52 @@ fn entry_for(conditions: &Conditions) -> Result<ClusterSpec, NotCovered> {
         }
     }
     best.map(|(_, cluster)| cluster)
+        .or_else(|| related(&gpu))
         .ok_or_else(|| NotCovered::Machine(conditions.gpu.clone()))
+}
+
+/// GPUs without an entry of their own: the entry they are most like, and what differs (vendor's
+/// data sheets): compute capability, SMs, memory and NVLink bandwidth in GB/s, 0 without NVLink.
+const RELATED: [(&str, &str, u32, u32, f64, f64); 12] = [
+    ("v100", "dgx-a100", 70, 80, 900.0, 150.0),
+    ("a800", "dgx-a100", 80, 108, 2039.0, 200.0),
+    ("a30", "dgx-a100", 80, 56, 933.0, 0.0),
+    ("h800", "dgx-h100", 90, 132, 3350.0, 200.0),
+    ("h20", "dgx-h100", 90, 78, 4000.0, 450.0),
+    ("gb300", "gb200-nvl72", 103, 148, 8000.0, 900.0),
+    ("l40", "rtx4090-pcie", 89, 142, 864.0, 0.0),
+    ("l4", "rtx4090-pcie", 89, 58, 300.0, 0.0),
+    ("a6000", "rtx6000-pcie", 86, 84, 768.0, 0.0),
+    ("a10", "rtx6000-pcie", 86, 72, 600.0, 0.0),
+    ("rtx3090", "rtx4090-pcie", 86, 82, 936.0, 0.0),
+    ("t4", "rtx6000-pcie", 75, 40, 320.0, 0.0),
+];
+
+/// A machine like one of the catalogue, with another GPU; what was calibrated on that one does
+/// not hold.
+fn related(gpu: &str) -> Option<ClusterSpec> {
+    let (name, like, capability, sms, memory_gbs, nvlink_gbs) =
+        RELATED.into_iter().find(|(name, ..)| gpu.contains(name))?;
+    let mut cluster = ClusterSpec::parse(cluster_text(like)?).ok()?;
+    cluster.name = format!("{like} with {name}");
+    cluster.gpu.model = name.to_owned();
+    cluster.gpu.compute_capability = capability;
+    cluster.gpu.sms = sms;
+    cluster.gpu.memory_gbs = memory_gbs;
+    cluster.hardware = HardwareSpec::default();
+    if nvlink_gbs > 0.0 {
+        cluster.intra.nvlink_gbs = nvlink_gbs;
+        cluster.intra.nvls &= capability >= 90;
+    } else {
+        cluster.intra = ccl_core::IntraSpec {
+            link: IntraLink::Pcie,
+            nvlink_gbs: 0.0,
+            nvlink_links: 0,
+            nvls: false,
+            nvlink_domain_gpus: None,
+        };
+    }
+    Some(cluster)
 }
 
 /// Changes an entry to what the row says, where it says something else.
