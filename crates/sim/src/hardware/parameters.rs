@@ -82,17 +82,19 @@ impl Parameters {
             direct
         };
         let generation = match cluster.gpu.compute_capability {
-            100..=119 => 3,
-            90..=99 => 2,
+            100.. => 4,
+            90..=99 => 3,
+            89 => 2,
             80 => 1,
             _ => 0,
         };
         // One channel by generation: published channel sweep on 8xB300 (1 channel: LL 6.2,
         // LL128 19.2, Simple 29.4 GB/s); older ones scaled by NCCL's own per-channel caps
-        // (src/graph/tuning.cc), PCIe cards by AutoCCL table 3.
+        // (src/graph/tuning.cc), PCIe cards by AutoCCL table 3, those of the Ada generation by the RTX 4090 sweeps.
         let channel_gbs = known.channel_gbs.unwrap_or(match generation {
-            3 => [6.2, 19.3, 29.4],
-            2 => [5.0, 17.0, 24.0],
+            4 => [6.2, 19.3, 29.4],
+            3 => [5.0, 17.0, 24.0],
+            2 => [4.5, 9.0, 14.0],
             1 => [3.6, 14.0, 20.0],
             _ => [2.4, 8.0, 10.0],
         });
@@ -149,7 +151,7 @@ impl Parameters {
             spilled_share: if over_pcie { 0.85 } else { 0.98 },
             nvls_gbs: nvls_known,
             nvls_startup_us: known.nvls_startup_us.unwrap_or(22.0),
-            nvls_jitter_us: if generation >= 3 { 8.3 } else { 6.0 },
+            nvls_jitter_us: if generation >= 4 { 8.3 } else { 6.0 },
             channel_gbs,
             slice_us: if over_pcie { 2.5 } else { 0.7 },
             intra_step_us,

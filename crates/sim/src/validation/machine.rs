@@ -131,14 +131,16 @@ fn entry_for(conditions: &Conditions) -> Result<ClusterSpec, NotCovered> {
         }
         let network = cluster.network.as_ref().map(|n| n.fabric);
         Some(
-            4 * u32::from(gpu.contains(&model))
-                + 4 * u32::from(link == Some(cluster.intra.link))
-                + 3 * u32::from(fabric.is_some() && fabric == network)
-                + u32::from(fabric.is_none() && network != Some(Fabric::Efa))
-                + u32::from(conditions.nccl == cluster.nccl_version.to_string()),
+            // The longest name: a GB200 is no B200.
+            base.len()
+                + 4 * usize::from(gpu.contains(&model))
+                + 4 * usize::from(link == Some(cluster.intra.link))
+                + 3 * usize::from(fabric.is_some() && fabric == network)
+                + usize::from(fabric.is_none() && network != Some(Fabric::Efa))
+                + usize::from(conditions.nccl == cluster.nccl_version.to_string()),
         )
     };
-    let mut best: Option<(u32, ClusterSpec)> = None;
+    let mut best: Option<(usize, ClusterSpec)> = None;
     for (name, _) in CLUSTERS {
         let Some(cluster) = cluster_text(name).and_then(|t| ClusterSpec::parse(t).ok()) else {
             continue;
@@ -146,8 +148,7 @@ fn entry_for(conditions: &Conditions) -> Result<ClusterSpec, NotCovered> {
         let Some(score) = score(&cluster) else {
             continue;
         };
-        // The measured systems have entries of their own with the data set's name in the end of
-        // the catalogue; at equal scores the first one stays.
+        // At equal scores the first one stays.
         if best.as_ref().is_none_or(|(other, _)| score > *other) {
             best = Some((score, cluster));
         }
@@ -212,6 +213,17 @@ fn adapt(cluster: &mut ClusterSpec, cell: &Cell) {
     // A ring over a few GPUs of a PCIe machine need not leave their socket.
     if cluster.intra.link == IntraLink::Pcie && conditions.gpus_per_node > 0 {
         cluster.gpus_per_node = conditions.gpus_per_node.max(shape.ranks_per_node());
+    }
+    let generation = conditions.intra.to_ascii_lowercase();
+    let generation = generation
+        .split("pcie")
+        .nth(1)
+        .and_then(|rest| rest.chars().next());
+    if let Some(generation) = generation.and_then(|digit| digit.to_digit(10))
+        && generation != cluster.pcie.generation
+    {
+        cluster.pcie.generation = generation;
+        cluster.hardware = HardwareSpec::default();
     }
     if let Ok(version) = conditions.nccl.parse() {
         cluster.nccl_version = version;
