@@ -199,6 +199,12 @@ impl Knob {
             .map_or("unset", |(_, value)| value)
     }
 
+    /// The knob to use instead, in a release that has it.
+    pub fn superseded_in(&self, version: NcclVersion) -> Option<&'static str> {
+        self.superseded_by
+            .filter(|name| super::find(name).is_some_and(|better| !better.not_yet_in(version)))
+    }
+
     /// The name without the prefix that all of them share.
     pub fn short_name(&self) -> &'static str {
         self.name.strip_prefix("NCCL_").unwrap_or(self.name)
