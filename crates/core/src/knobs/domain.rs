@@ -155,7 +155,8 @@ impl Domain {
                 if let Some(misfit) = misfit_of_number(read, text) {
                     return Some(misfit);
                 }
-                if knob.automatic == Some(read.value) {
+                let default = knob.default_in(version).parse::<i64>().ok();
+                if [knob.automatic, default].contains(&Some(read.value)) {
                     return None;
                 }
                 let read = read.value;

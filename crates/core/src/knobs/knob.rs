@@ -199,10 +199,15 @@ impl Knob {
             .map_or("unset", |(_, value)| value)
     }
 
-    /// The knob to use instead, in a release that has it.
+    /// The knob to use instead in a release: the last of those that took each other's place by
+    /// then.
     pub fn superseded_in(&self, version: NcclVersion) -> Option<&'static str> {
-        self.superseded_by
-            .filter(|name| super::find(name).is_some_and(|better| !better.not_yet_in(version)))
+        let better = self.superseded_by.and_then(super::find)?;
+        if better.not_yet_in(version) {
+            None
+        } else {
+            better.superseded_in(version).or(Some(better.name))
+        }
     }
 
     /// The name without the prefix that all of them share.
