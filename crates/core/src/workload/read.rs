@@ -57,22 +57,31 @@ impl WorkloadSpec {
         let spec: Self = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
             let path = error.path().to_string();
             let error = error.into_inner();
+            // What is JSON but not a workload has a path, and so a place to point at.
+            let (line, column) = if error.is_data() {
+                line_and_column(text, in_json(text, path.trim_start_matches('.')))
+            } else {
+                stopped_at(text, &error)
+            };
             // The place is rendered separately.
             let message = error.to_string();
             let message = message.split(" at line ").next().unwrap_or(&message);
             WorkloadError::Syntax {
-                line: error.line(),
-                column: error.column(),
+                line,
+                column,
                 message: match path.as_str() {
                     "." => message.to_owned(),
                     field => format!("{field}: {message}"),
                 },
             }
         })?;
-        deserializer.end().map_err(|error| WorkloadError::Syntax {
-            line: error.line(),
-            column: error.column(),
-            message: "expected the end of the file after the object".to_owned(),
+        deserializer.end().map_err(|error| {
+            let (line, column) = stopped_at(text, &error);
+            WorkloadError::Syntax {
+                line,
+                column,
+                message: "expected the end of the file after the object".to_owned(),
+            }
         })?;
         match spec.wrong_value() {
             None => Ok(spec),
@@ -117,6 +126,14 @@ impl WorkloadSpec {
         }
         None
     }
+}
+
+/// Where the reader gave up: it counts columns in bytes, people in characters.
+fn stopped_at(text: &str, error: &serde_json::Error) -> (usize, usize) {
+    let line = text.lines().nth(error.line().saturating_sub(1));
+    let before = line.and_then(|l| l.get(..error.column().saturating_sub(1)));
+    let column = before.map_or(error.column(), |b| b.chars().count() + 1);
+    (error.line().max(1), column.max(1))
 }
 
 /// A value that no job has.
