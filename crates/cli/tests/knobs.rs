@@ -317,9 +317,9 @@ fn the_list_follows_version_platform_class_and_use() {
 fn bad_usage_says_what_would_be_right() {
     let said = refused(&["list", "--platform", "pcie,nvlink"]);
     assert!(said.contains("exclude each other"), "{said}");
-    let said = refused(&["check", "clean.env", "--platform", "dgx-h999"]);
+    let said = refused(&["check", "clean.env", "--platform", "dgx-h1000"]);
     assert!(
-        said.contains("dgx-h999") && said.contains("dgx-h100"),
+        said.contains("dgx-h1000") && said.contains("dgx-h100,"),
         "{said}"
     );
     let said = refused(&["check", "clean.env", "--nccl-version", "two"]);

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use ccl_core::{CLUSTERS, ClusterSpec, Collective, SchemaOf, WorkloadSpec};
+use proptest::prelude::*;
 use serde_json::Value;
 
 fn root() -> PathBuf {
@@ -355,6 +356,40 @@ fn a_bad_cluster_says_where_and_what_was_expected() {
     let said = ClusterSpec::parse(&alone).unwrap_err().to_string();
     assert!(said.contains("expected a [network] section"), "{said}");
     ClusterSpec::parse(&alone.replace("nodes = 4", "nodes = 1")).unwrap();
+}
+
+/// Line and column of an error message, from its words.
+fn place(message: &str) -> Option<(usize, usize)> {
+    let (line, rest) = message.strip_prefix("line ")?.split_once(", column ")?;
+    let (column, _) = rest.split_once(": ")?;
+    Some((line.parse().ok()?, column.parse().ok()?))
+}
+
+proptest! {
+    /// Whatever part is lost, doubled or overwritten: no panic, and a place inside the text.
+    #[test]
+    fn a_damaged_specification_is_read_or_refused_with_a_place(
+        start in 0.0..1.0, length in 0_usize..40, put in "[0-9a-zé{}\\[\\],:\"=.\\\\ -]{0,6}",
+    ) {
+        let damaged = |text: &str| {
+            let letters: Vec<char> = text.chars().collect();
+            let from = (start * letters.len() as f64) as usize;
+            let to = (from + length).min(letters.len());
+            let kept = |part: &[char]| part.iter().collect::<String>();
+            format!("{}{put}{}", kept(&letters[..from]), kept(&letters[to..]))
+        };
+        let (workload, cluster) = (damaged(WORKLOAD), damaged(CLUSTER));
+        let errors = [
+            (&workload, WorkloadSpec::parse(&workload).err().map(|e| e.to_string())),
+            (&cluster, ClusterSpec::parse(&cluster).err().map(|e| e.to_string())),
+        ];
+        for (text, message) in errors {
+            let Some(message) = message else { continue };
+            let (line, column) = place(&message).expect(&message);
+            let width = text.split('\n').nth(line - 1).expect(&message).chars().count();
+            prop_assert!((1..=width + 1).contains(&column), "{} of {}", message, width);
+        }
+    }
 }
 
 #[test]
