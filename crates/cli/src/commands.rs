@@ -3,5 +3,6 @@
 mod cluster_argument;
 pub mod fit;
 pub mod knobs;
+pub mod schema;
 pub mod sim;
 pub mod tune;

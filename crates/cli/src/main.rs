@@ -28,6 +28,8 @@ enum Command {
     Fit(commands::fit::FitArgs),
     /// The catalogue of NCCL's variables, and a linter for files that set them.
     Knobs(commands::knobs::KnobsArgs),
+    /// The JSON Schema of a workload, a cluster or a trace.
+    Schema(commands::schema::SchemaArgs),
     /// Ask the simulator, and hold it against what was recorded.
     Sim(commands::sim::SimArgs),
 }
@@ -38,6 +40,7 @@ impl Command {
             Self::Tune(args) => commands::tune::run(&args),
             Self::Fit(args) => commands::fit::run(&args),
             Self::Knobs(args) => commands::knobs::run(&args),
+            Self::Schema(args) => commands::schema::run(&args),
             Self::Sim(args) => commands::sim::run(args),
         }
     }

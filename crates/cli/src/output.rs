@@ -3,9 +3,10 @@
 //! A reader that has gone away (`ccl-agent ... | head`) is no error. Colours are stripped by the
 //! stream where it is no terminal.
 
-use std::fmt::Display;
+use std::fmt::{self, Display, Formatter};
 use std::io::{self, Write};
 
+use miette::{Diagnostic, MietteHandler, MietteHandlerOpts, ReportHandler};
 use serde::Serialize;
 
 use crate::error::{CommandError, CommandResult};
@@ -39,6 +40,17 @@ pub fn json(what: &impl Serialize) -> CommandResult {
 
 /// Renders an error on stderr.
 pub fn error(report: &miette::Report) {
+    // Wrapping would break names and paths at their hyphens and slashes.
+    let handler = MietteHandlerOpts::new().wrap_lines(false).build();
+    let rendered = Rendered(&handler, report.as_ref());
     // Nobody is left to be told when stderr is closed.
-    let _ = writeln!(anstream::stderr().lock(), "{report:?}");
+    let _ = writeln!(anstream::stderr().lock(), "{rendered}");
+}
+
+struct Rendered<'a>(&'a MietteHandler, &'a dyn Diagnostic);
+
+impl Display for Rendered<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.0.debug(self.1, f)
+    }
 }

@@ -1,11 +1,15 @@
 //! What a cluster is made of: GPUs, links inside a node, NICs, fabric.
 //!
-//! Only facts of the machine. How fast collectives run on it is the simulator's business.
+//! Only facts of the machine. How fast collectives run on it is the simulator's business. How the text is
+//! read and checked is in `read`.
+
+mod read;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::NcclVersion;
+pub use read::ClusterError;
 
 /// A homogeneous cluster: every node is the same.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -19,9 +23,11 @@ pub struct ClusterSpec {
     /// Where the figures come from.
     #[serde(default)]
     pub sources: Vec<String>,
-    /// Nodes, 1 and up.
+    /// Nodes, 1 to 1,000,000.
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub nodes: u32,
-    /// GPUs per node, 1 and up.
+    /// GPUs per node, 1 to 1024.
+    #[schemars(range(min = 1, max = 1024))]
     pub gpus_per_node: u32,
     /// The NCCL the cluster runs.
     pub nccl_version: NcclVersion,
@@ -105,6 +111,7 @@ pub struct GpuSpec {
     /// CUDA compute capability times ten (80, 86, 90, 100).
     pub compute_capability: u32,
     /// Streaming multiprocessors.
+    #[schemars(range(min = 1))]
     pub sms: u32,
     /// Memory bandwidth, GB/s (1e9 bytes per second).
     pub memory_gbs: f64,
@@ -151,6 +158,7 @@ pub struct IntraSpec {
 #[serde(deny_unknown_fields)]
 pub struct PcieSpec {
     /// Generation, 3 to 6.
+    #[schemars(range(min = 3, max = 6))]
     pub generation: u32,
     /// Lanes to each GPU.
     pub lanes: u32,
@@ -210,6 +218,7 @@ pub struct NetworkSpec {
     /// The fabric.
     pub fabric: Fabric,
     /// NICs per node.
+    #[schemars(range(min = 1, max = 1024))]
     pub nics_per_node: u32,
     /// Line rate of one NIC, Gbit/s.
     pub nic_gbits: f64,

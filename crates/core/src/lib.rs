@@ -18,7 +18,9 @@ mod export;
 mod hypothesis;
 pub mod knobs;
 mod measurement;
+mod place;
 mod policy;
+mod schema;
 mod sweep;
 mod task;
 mod tuner_csv;
@@ -26,11 +28,11 @@ mod version;
 mod workload;
 
 pub use bytes::{ByteSizeError, format_bytes, parse_bytes};
-pub use catalogue::{CLUSTERS, ClusterError, cluster_text};
+pub use catalogue::{CLUSTERS, cluster_text};
 pub use choice::{Choice, ChoiceError};
 pub use cluster::{
-    ClusterSpec, CpuSpec, CpuVendor, Fabric, GpuSpec, HardwareSpec, IntraLink, IntraSpec,
-    NcclGraphSpec, NetworkSpec, PcieSpec,
+    ClusterError, ClusterSpec, CpuSpec, CpuVendor, Fabric, GpuSpec, HardwareSpec, IntraLink,
+    IntraSpec, NcclGraphSpec, NetworkSpec, PcieSpec,
 };
 pub use collective::{Algorithm, Collective, ParseNameError, Protocol};
 pub use configuration::{Configuration, Environment};
@@ -44,6 +46,7 @@ pub use export::{ExportError, ExportFormat, export};
 pub use hypothesis::Hypothesis;
 pub use measurement::{Measurement, Source};
 pub use policy::{DecisionTable, Policy, PolicyError, Rule};
+pub use schema::SchemaOf;
 pub use sweep::{
     Asked, BufferPlacement, Cell, Conditions, Finding, NcclTestsOptions, NotMeasured, Sweep,
     SweepError, SweepFormat, SweepPoint, UnknownFormat, busbw_from_time, detect_format,

@@ -16,7 +16,7 @@ impl Knob {
         platform: Option<&Platform>,
     ) -> Vec<&'static str> {
         let meaningless = platform.is_some_and(|p| p.lacks(self.platforms).is_some());
-        if !self.exists_in(version) || meaningless || self.superseded_by.is_some() {
+        if !self.exists_in(version) || meaningless || self.superseded_in(version).is_some() {
             return Vec::new();
         }
         let fits = |value: &&str| Domain::misfit(self, value, version).is_none();

@@ -26,7 +26,10 @@ pub fn card(knob: &Knob, version: NcclVersion) -> String {
         line("hazard", hazard);
     }
     line("think of", &knob.interactions.join(", "));
-    line("use instead", knob.superseded_by.unwrap_or_default());
+    line(
+        "use instead",
+        knob.superseded_in(version).unwrap_or_default(),
+    );
     line("worth trying", &knob.candidates(version, None).join(", "));
     line("source", &source(knob));
     text

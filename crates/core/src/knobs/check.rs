@@ -45,7 +45,7 @@ pub(super) fn check_variable(name: &str, value: &str, context: &CheckContext) ->
         return vec![finding];
     }
     let mut findings = Vec::new();
-    if let Some(better) = knob.superseded_by {
+    if let Some(better) = knob.superseded_in(version) {
         findings.push(
             Finding::new(
                 Severity::Warning,
@@ -206,16 +206,23 @@ fn misfit_of(knob: &Knob, value: &str, version: NcclVersion) -> Option<Finding> 
             Rule::WrongType,
             at,
             format!("NCCL reads {read} from {quoted} and ignores the rest: it knows no units"),
-            match crate::parse_bytes(value) {
-                Ok(bytes) => format!("write {bytes}"),
-                Err(_) => format!("write a plain number: {range}"),
+            match crate::parse_bytes(value).map(|bytes| bytes.to_string()) {
+                Ok(plain) if Domain::misfit(knob, &plain, version).is_none() => {
+                    format!("write {plain}")
+                }
+                _ => format!("write a plain number: {range}"),
             },
         ),
         Misfit::Octal { read } => say(
             Rule::WrongType,
             0,
-            format!("a leading 0 makes it octal: NCCL reads {read}"),
-            format!("write {}", value.trim_start_matches('0')),
+            format!("a leading 0 makes it octal: NCCL reads {read} from {quoted}"),
+            match value.trim().parse::<i64>().map(|n| n.to_string()) {
+                Ok(plain) if Domain::misfit(knob, &plain, version).is_none() => {
+                    format!("write {plain}")
+                }
+                _ => format!("write {range}"),
+            },
         ),
         Misfit::Overflow => say(
             Rule::OutOfRange,
@@ -272,7 +279,7 @@ fn version_of(knob: &Knob, context: &CheckContext) -> Option<Finding> {
         ));
     }
     let last = knob.removed_after.filter(|_| knob.gone_in(version))?;
-    let fix = knob.superseded_by.map_or_else(
+    let fix = knob.superseded_in(version).map_or_else(
         || "remove it".to_owned(),
         |better| format!("remove it; see {better}"),
     );

@@ -73,7 +73,7 @@ pub enum Misfit {
         /// Where the ignored part starts, in bytes.
         at: usize,
     },
-    /// A leading zero makes it octal.
+    /// A leading zero makes it octal; digits 8 and 9 then end the number.
     Octal {
         /// What NCCL reads.
         read: i64,
@@ -155,7 +155,8 @@ impl Domain {
                 if let Some(misfit) = misfit_of_number(read, text) {
                     return Some(misfit);
                 }
-                if knob.automatic == Some(read.value) {
+                let default = knob.default_in(version).parse::<i64>().ok();
+                if [knob.automatic, default].contains(&Some(read.value)) {
                     return None;
                 }
                 let read = read.value;
@@ -177,16 +178,21 @@ fn misfit_of_number(read: CInteger, text: &str) -> Option<Misfit> {
         Some(Misfit::NotANumber)
     } else if read.overflow {
         Some(Misfit::Overflow)
+    } else if read.base == 8 && (read.value != 0 || rest.starts_with(['8', '9'])) && is_digits(rest)
+    {
+        Some(Misfit::Octal { read: read.value })
     } else if !rest.trim_end().is_empty() {
         Some(Misfit::Trailing {
             read: read.value,
             at: read.length,
         })
-    } else if read.base == 8 && read.value != 0 {
-        Some(Misfit::Octal { read: read.value })
     } else {
         None
     }
+}
+
+fn is_digits(text: &str) -> bool {
+    text.trim_end().bytes().all(|b| b.is_ascii_digit())
 }
 
 fn misfit_of_word(text: &str, words: &'static [&'static str], exact_case: bool) -> Option<Misfit> {

@@ -199,6 +199,17 @@ impl Knob {
             .map_or("unset", |(_, value)| value)
     }
 
+    /// The knob to use instead in a release: the last of those that took each other's place by
+    /// then.
+    pub fn superseded_in(&self, version: NcclVersion) -> Option<&'static str> {
+        let better = self.superseded_by.and_then(super::find)?;
+        if better.not_yet_in(version) {
+            None
+        } else {
+            better.superseded_in(version).or(Some(better.name))
+        }
+    }
+
     /// The name without the prefix that all of them share.
     pub fn short_name(&self) -> &'static str {
         self.name.strip_prefix("NCCL_").unwrap_or(self.name)

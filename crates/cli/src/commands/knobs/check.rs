@@ -1,6 +1,8 @@
 //! `ccl-agent knobs check FILE`: the linter.
 
 use std::fmt::Write;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anstyle::{AnsiColor, Style};
@@ -90,14 +92,23 @@ fn read(path: &Path) -> Result<String, CommandError> {
             CommandError::bad_input(format!("{file} is a folder")).help("give a file of settings")
         );
     }
-    if metadata.len() > MAX_BYTES {
-        return Err(CommandError::bad_input(format!(
-            "{file} has {} bytes, too many for a file of settings",
-            metadata.len()
+    let too_large = |length: String| {
+        CommandError::bad_input(format!(
+            "{file} has {length} bytes, too many for a file of settings"
         ))
-        .help("give the file that sets NCCL's variables"));
+        .help("give the file that sets NCCL's variables")
+    };
+    if metadata.len() > MAX_BYTES {
+        return Err(too_large(metadata.len().to_string()));
     }
-    let bytes = std::fs::read(path).map_err(unreadable)?;
+    // Pipes and devices have no length to ask for.
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes))
+        .map_err(unreadable)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(too_large(format!("more than {MAX_BYTES}")));
+    }
     let valid = std::str::from_utf8(&bytes).map_or_else(|error| error.valid_up_to(), str::len);
     let bad = bytes
         .iter()

@@ -32,7 +32,7 @@ pub(super) const KNOBS: &[Knob] = &[
         .default(&[(v(2, 27, 3), "unset")])
         .hazards(&["EFFICIENCY has no effect while a tuner plugin, NCCL_ALGO or NCCL_PROTO is set. Before 2.29 only the integers 0, 1, 2 are understood."])
         .with(&["NCCL_ALGO", "NCCL_PROTO", "NCCL_TUNER_PLUGIN", "NCCL_MAX_CTAS"])
-        .search(&["DEFAULT", "EFFICIENCY", "ZERO"])
+        .search(&["0", "1", "2"])
         .source("src/init.cc")
         .documented(),
     Knob::new("NCCL_LL128_C2C", KnobClass::PerProcess, Domain::Switch)

@@ -2,33 +2,20 @@
 //!
 //! Words, quotes, escapes and comments as POSIX shells see them. Assignments are found at the
 //! start of a statement, behind `export`, and as arguments (`mpirun -x NAME=value`, `env`,
-//! `docker -e`). Nothing is expanded: a value with `$` or a backquote is marked as such.
+//! `docker -e`), and behind csh's `setenv`. Nothing is expanded: a value with `$` or a backquote is
+//! marked as such.
 
+mod words;
+
+use super::super::choice_list::FUNCTIONS;
 use super::super::finding::{Rule, Severity};
 use super::{Assignment, Reading, is_ours};
-
-/// One word of a statement.
-#[derive(Debug, Default)]
-struct Word {
-    at: usize,
-    text: String,
-    /// Where each byte of the text stands.
-    map: Vec<usize>,
-    end: usize,
-    quoted: bool,
-    dynamic: bool,
-}
+use crate::Collective;
+use words::{Lexer, Word};
 
 pub(super) fn read(text: &str) -> Reading {
     let mut reading = Reading::default();
-    let mut lexer = Lexer {
-        text,
-        at: if text.starts_with('\u{feff}') {
-            '\u{feff}'.len_utf8()
-        } else {
-            0
-        },
-    };
+    let mut lexer = Lexer::new(text);
     if let Some(at) = text.find("\r\n") {
         reading.say(
             at,
@@ -41,12 +28,21 @@ pub(super) fn read(text: &str) -> Reading {
     }
     while let Some(words) = lexer.statement(&mut reading) {
         statement(&words, &mut reading);
+        if let Some(last) = words.last() {
+            warn_of_cut_list(last, text, &mut reading);
+        }
     }
     reading
 }
 
 fn statement(words: &[Word], reading: &mut Reading) {
     let Some(first) = words.first() else { return };
+    if let ("setenv", Some(name)) = (first.text.as_str(), words.get(1))
+        && is_ours(&name.text)
+    {
+        set_in_csh(name, words.get(2), reading);
+        return;
+    }
     let exports = matches!(
         first.text.as_str(),
         "export" | "declare" | "typeset" | "local" | "readonly"
@@ -121,6 +117,48 @@ fn warn_of_command(name: &str, word: &Word, next: Option<&Word>, reading: &mut R
     );
 }
 
+/// The lists of `NCCL_ALGO` and `NCCL_PROTO` have semicolons, at which a shell ends the statement.
+fn warn_of_cut_list(last: &Word, text: &str, reading: &mut Reading) {
+    let Some((name @ ("NCCL_ALGO" | "NCCL_PROTO"), _)) = name_of(last) else {
+        return;
+    };
+    let Some(rest) = text[last.end..].strip_prefix(';') else {
+        return;
+    };
+    let names_function = |f: Collective| {
+        let named = rest.get(..f.name().len()).unwrap_or_default();
+        named.eq_ignore_ascii_case(f.name()) && rest[named.len()..].starts_with(':')
+    };
+    if FUNCTIONS.into_iter().any(names_function) {
+        reading.say(
+            last.end,
+            Severity::Error,
+            Rule::Syntax,
+            name,
+            "a shell ends the value at the semicolon and runs the rest as a command",
+            "put the value in quotes",
+        );
+    }
+}
+
+/// `setenv NAME value`.
+fn set_in_csh(name: &Word, value: Option<&Word>, reading: &mut Reading) {
+    reading.surely_shell = true;
+    reading.say(
+        name.at,
+        Severity::Warning,
+        Rule::Syntax,
+        &name.text,
+        "setenv is for csh: other shells do not know it and set nothing",
+        "write export NAME=value unless csh reads the file",
+    );
+    if let Some(value) = value {
+        reading
+            .assignments
+            .push(assignment(&name.text, name.at, value, 0));
+    }
+}
+
 fn assignment(name: &str, name_at: usize, word: &Word, skip: usize) -> Assignment {
     let mut value_at = word.map[skip..].to_vec();
     value_at.push(word.end);
@@ -144,135 +182,4 @@ fn name_of(word: &Word) -> Option<(&str, usize)> {
         .is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
     let legal = starts && letters.all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
     legal.then_some((name, left.len() + 1))
-}
-
-struct Lexer<'a> {
-    text: &'a str,
-    at: usize,
-}
-
-impl Lexer<'_> {
-    fn peek(&self) -> Option<char> {
-        self.text[self.at..].chars().next()
-    }
-
-    fn next(&mut self) -> Option<char> {
-        let c = self.peek()?;
-        self.at += c.len_utf8();
-        Some(c)
-    }
-
-    /// The words up to the end of the line or to a separator; `None` at the end of the text.
-    fn statement(&mut self, reading: &mut Reading) -> Option<Vec<Word>> {
-        self.peek()?;
-        let mut words = Vec::new();
-        while let Some(c) = self.peek() {
-            match c {
-                '\n' | ';' | '&' | '|' => {
-                    self.next();
-                    break;
-                }
-                '#' => self.skip_line(),
-                '\\' if self.text[self.at..].starts_with("\\\n") => self.at += 2,
-                '\\' if self.text[self.at..].starts_with("\\\r\n") => self.at += 3,
-                c if c.is_whitespace() => {
-                    self.next();
-                }
-                _ => words.push(self.word(reading)),
-            }
-        }
-        Some(words)
-    }
-
-    fn skip_line(&mut self) {
-        self.at += self.text[self.at..]
-            .find('\n')
-            .unwrap_or(self.text.len() - self.at);
-    }
-
-    fn word(&mut self, reading: &mut Reading) -> Word {
-        let mut word = Word {
-            at: self.at,
-            ..Word::default()
-        };
-        while let Some(c) = self.peek() {
-            let at = self.at;
-            match c {
-                '\n' | ';' | '&' | '|' => break,
-                c if c.is_whitespace() => break,
-                '\'' | '"' => {
-                    self.next();
-                    word.quoted = true;
-                    self.quoted(c, at, &mut word, reading);
-                }
-                '\\' => {
-                    self.next();
-                    match self.peek() {
-                        Some('\n') => {
-                            self.next();
-                        }
-                        Some(escaped) => {
-                            let at = self.at;
-                            self.next();
-                            word.push(escaped, at);
-                        }
-                        None => {}
-                    }
-                }
-                c => {
-                    self.next();
-                    word.dynamic |= matches!(c, '$' | '`');
-                    word.push(c, at);
-                }
-            }
-        }
-        word.end = self.at;
-        word
-    }
-
-    /// Reads up to the closing quote. A quote of one of our variables that does not close on its
-    /// line is an error and ends there, so that the rest of the file is still checked; in others
-    /// (keys, certificates) values may span lines.
-    fn quoted(&mut self, quote: char, opened: usize, word: &mut Word, reading: &mut Reading) {
-        let ours = is_ours(&word.text);
-        let closes = self.text[self.at..].contains(quote);
-        while let Some(c) = self.peek() {
-            let at = self.at;
-            if c == '\n' && (ours || !closes) {
-                break;
-            }
-            self.next();
-            match c {
-                c if c == quote => return,
-                '\\' if quote == '"' && matches!(self.peek(), Some('"' | '\\' | '$' | '`')) => {
-                    let at = self.at;
-                    if let Some(escaped) = self.next() {
-                        word.push(escaped, at);
-                    }
-                }
-                c => {
-                    word.dynamic |= quote == '"' && matches!(c, '$' | '`');
-                    word.push(c, at);
-                }
-            }
-        }
-        if ours {
-            let name = word.text.split('=').next().unwrap_or_default().to_owned();
-            reading.say(
-                opened,
-                Severity::Error,
-                Rule::Syntax,
-                &name,
-                "the quote is not closed on this line",
-                "close it",
-            );
-        }
-    }
-}
-
-impl Word {
-    fn push(&mut self, c: char, at: usize) {
-        self.text.push(c);
-        self.map.extend(at..at + c.len_utf8());
-    }
 }
