@@ -1,7 +1,12 @@
 //! The knob catalogue: that its entries agree with each other, with the checks made from them, and
 //! with what was recorded from NCCL's source.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -38,7 +38,7 @@ fn rows() -> Option<Vec<Row>> {
     );
     let file = shared.join("nccl/nccl_env_vars.csv");
     let Ok(mut reader) = csv::ReaderBuilder::new().flexible(true).from_path(&file) else {
-        println!("skipped: {} is not there", file.display());
+        eprintln!("skipped: {} is not there", file.display());
         return None;
     };
     let rows: Vec<Row> = reader.deserialize().map(Result::unwrap).collect();
