@@ -1,6 +1,7 @@
 # make demo   a whole tuning run on a simulated cluster, from nothing
 # make test   everything CI checks: format, lints, licences, tests
 # make lint   the fast half of that
+# make reference  the generated pages of doc/reference (graph-derivation needs recorded data)
 # make bench  the simulator's speed and the loop's own overhead per trial
 
 CARGO ?= cargo
@@ -28,3 +29,10 @@ deny:
 
 bench:
 	$(CARGO) bench --workspace --locked
+
+reference:
+	$(CARGO) build --locked --bin ccl-agent
+	./target/debug/ccl-agent knobs list --markdown > doc/reference/knobs.md
+	for of in workload cluster trace; do \
+		./target/debug/ccl-agent schema $$of > doc/reference/schema/$$of.json; done
+	CCL_BLESS=1 $(CARGO) test --locked -p ccl-sim --test graph_derivation
