@@ -14,7 +14,6 @@ pub(super) struct Progress {
     bar: Option<ProgressBar>,
     budget: u32,
     began: Instant,
-    phase: Phase,
     trials: u32,
     baseline_ms: f64,
     standing: f64,
@@ -25,7 +24,7 @@ impl Progress {
     pub(super) fn new(budget: u32) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(u64::from(budget));
-            if let Ok(style) = ProgressStyle::with_template("{bar:24} {pos}/{len} trials  {msg}") {
+            if let Ok(style) = ProgressStyle::with_template("{prefix:7} {bar:20} {pos}/{len} trials  {wide_msg}") {
                 bar.set_style(style);
             }
             bar
@@ -34,7 +33,6 @@ impl Progress {
             bar,
             budget,
             began: Instant::now(),
-            phase: Phase::Offline,
             trials: 0,
             baseline_ms: 0.0,
             standing: 1.0,
@@ -83,7 +81,9 @@ impl Progress {
                 }
             }
             TraceEvent::PhaseStarted { phase } => {
-                self.phase = *phase;
+                if let Some(bar) = &self.bar {
+                    bar.set_prefix(format!("{phase:?}").to_lowercase());
+                }
                 self.line(match phase {
                     Phase::Offline => "\nOFFLINE: what the job sends, what could matter, what is known",
                     Phase::Online => "\nONLINE: trials on a few calls of the running job, each beside what runs now",
