@@ -6,6 +6,9 @@
 
 use std::fmt::Write as _;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use ccl_core::{Algorithm, Choice, EvidenceId, Hypothesis, Protocol, format_bytes};
 use ccl_llm::{Exchange, Provider, Request};
@@ -23,12 +26,15 @@ const MOST_HYPOTHESES: usize = 6;
 /// Most pieces of evidence put into a question, the newest.
 const MOST_EVIDENCE: usize = 40;
 
+/// How often a waiting run looks whether it was interrupted.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
 /// Where an exchange is written down, by the number of its call.
 pub type Recorder<'a> = Box<dyn FnMut(u32, &Exchange) -> io::Result<()> + 'a>;
 
 /// Asks a provider and keeps the books.
 pub struct Asker<'a> {
-    provider: Option<&'a dyn Provider>,
+    provider: Option<Arc<dyn Provider>>,
     record: Recorder<'a>,
     calls: u32,
     failed: u32,
@@ -70,7 +76,7 @@ struct Proposed {
 
 impl<'a> Asker<'a> {
     /// An asker; without a provider it never asks.
-    pub fn new(provider: Option<&'a dyn Provider>, record: Recorder<'a>) -> Self {
+    pub fn new(provider: Option<Arc<dyn Provider>>, record: Recorder<'a>) -> Self {
         Self {
             provider,
             record,
@@ -91,7 +97,7 @@ impl<'a> Asker<'a> {
 
     /// Provider and model.
     pub fn names(&self) -> (String, String) {
-        self.provider.map_or_else(
+        self.provider.as_ref().map_or_else(
             || ("none".to_owned(), "none".to_owned()),
             |p| (p.name().to_owned(), p.model().to_owned()),
         )
@@ -109,7 +115,8 @@ impl<'a> Asker<'a> {
         }
     }
 
-    /// Asks for hypotheses. The inner error is the reason for no answer, in words.
+    /// Asks for hypotheses. The inner error is the reason for no answer, in words. An interrupt ends
+    /// the waiting, not the request: the thread that waits for the model is left to its time-out.
     ///
     /// # Errors
     /// When the exchange cannot be written down.
@@ -117,12 +124,37 @@ impl<'a> Asker<'a> {
         &mut self,
         situation: &Situation,
         cards: &[&Card],
+        interrupted: &AtomicBool,
     ) -> io::Result<Result<Vec<Hypothesis>, String>> {
-        let Some(provider) = self.provider else {
+        let Some(provider) = self.provider.clone() else {
             return Ok(Err("no provider".to_owned()));
         };
-        let exchange = provider.ask(&question(situation, cards));
+        let request = question(situation, cards);
+        let (answer, waiting) = mpsc::channel();
+        std::thread::Builder::new()
+            .name("llm".to_owned())
+            .spawn(move || {
+                // Nobody waits any more after an interrupt.
+                let _ = answer.send(provider.ask(&request));
+            })?;
+        let exchange = loop {
+            match waiting.recv_timeout(LOOK_EVERY) {
+                Ok(exchange) => break Ok(exchange),
+                Err(mpsc::RecvTimeoutError::Timeout) if !interrupted.load(Ordering::Relaxed) => {}
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    break Err("interrupted while waiting for the answer");
+                }
+                Err(mpsc::RecvTimeoutError::Disconnected) => break Err("the client failed"),
+            }
+        };
         self.calls += 1;
+        let exchange = match exchange {
+            Ok(exchange) => exchange,
+            Err(reason) => {
+                self.failed += 1;
+                return Ok(Err(reason.to_owned()));
+            }
+        };
         (self.record)(self.calls, &exchange)?;
         let answer = exchange
             .answer

@@ -9,6 +9,8 @@
 
 mod common;
 
+use std::sync::Arc;
+
 use ccl_agent::tuner::{RunError, TuneOptions};
 use ccl_core::{Outcome, StoppedBecause, TraceEvent, Verdict};
 use ccl_llm::{Exchange, Failure, Provider, Request};
@@ -17,7 +19,7 @@ use ccl_sim::noise::{Scenario, ScenarioEvent};
 use common::{Ran, With, cluster, simulated, tune};
 use serde_json::json;
 
-fn with_oracle(seed: u64) -> With<'static> {
+fn with_oracle(seed: u64) -> With {
     With {
         options: TuneOptions {
             seed,
@@ -28,7 +30,7 @@ fn with_oracle(seed: u64) -> With<'static> {
     }
 }
 
-fn phi2(seed: u64, with: With<'_>) -> Ran {
+fn phi2(seed: u64, with: With) -> Ran {
     let mut testbed = simulated(
         "autoccl/phi2-2b.json",
         "a40-pcie-8gpu",
@@ -257,7 +259,7 @@ fn a_model_is_heard_and_its_impossible_ideas_are_refused_in_the_open() {
     let ran = phi2(
         1,
         With {
-            provider: Some(&good),
+            provider: Some(Arc::new(good)),
             ..with_oracle(1)
         },
     );
@@ -273,7 +275,7 @@ fn a_model_is_heard_and_its_impossible_ideas_are_refused_in_the_open() {
     let ran = phi2(
         1,
         With {
-            provider: Some(&impossible),
+            provider: Some(Arc::new(impossible)),
             ..with_oracle(1)
         },
     );
@@ -293,7 +295,7 @@ fn nonsense_and_silence_leave_the_rule_mind_in_charge() {
         let ran = phi2(
             1,
             With {
-                provider: Some(&model),
+                provider: Some(Arc::new(model)),
                 ..with_oracle(1)
             },
         );

@@ -12,7 +12,7 @@ pub use exchange::{Exchange, Failure, Request};
 pub use ollama::Ollama;
 
 /// A language model that can be asked.
-pub trait Provider {
+pub trait Provider: Send + Sync {
     /// The provider's name (`ollama`).
     fn name(&self) -> &str;
 

@@ -102,7 +102,7 @@ impl Tuner<'_> {
         })?;
         let cards: Vec<Card> = self.cards().into_iter().cloned().collect();
         let cards: Vec<&Card> = cards.iter().collect();
-        match self.asker.ask(&self.situation, &cards)? {
+        match self.asker.ask(&self.situation, &cards, self.interrupted)? {
             Ok(hypotheses) => {
                 let each: Vec<_> = hypotheses
                     .iter()

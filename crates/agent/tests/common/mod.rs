@@ -3,6 +3,7 @@
 #![allow(dead_code)] // every test file uses its part
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -43,9 +44,9 @@ impl Ran {
 
 /// How a run differs from the plain one.
 #[derive(Default)]
-pub struct With<'a> {
+pub struct With {
     pub options: TuneOptions,
-    pub provider: Option<&'a dyn Provider>,
+    pub provider: Option<Arc<dyn Provider>>,
     pub remembered: Vec<RuleRecord>,
     pub interrupted: bool,
 }
@@ -72,7 +73,7 @@ pub fn simulated(name: &str, on: &str, seed: u64, scenario: Scenario) -> Simulat
 }
 
 /// A run on a testbed, filed under the cluster's context.
-pub fn tune(testbed: &mut dyn Testbed, on: &ClusterSpec, with: With<'_>) -> Ran {
+pub fn tune(testbed: &mut dyn Testbed, on: &ClusterSpec, with: With) -> Ran {
     let mut trace: Vec<TraceLine> = Vec::new();
     let mut nobody = ();
     let no_time = || Duration::ZERO;

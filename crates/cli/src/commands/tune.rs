@@ -167,7 +167,7 @@ pub fn run(args: &TuneArgs) -> CommandResult {
         context,
         tracer,
         options,
-        Asker::new(provider.as_deref(), Box::new(record)),
+        Asker::new(provider, Box::new(record)),
         &knowledge,
         remembered,
         &interrupted,
@@ -218,12 +218,12 @@ fn started(run_id: &str, job: &Job, testbed: &dyn Testbed, args: &TuneArgs) -> T
     }
 }
 
-fn provider(args: &TuneArgs) -> Result<Option<Box<dyn Provider>>, CommandError> {
+fn provider(args: &TuneArgs) -> Result<Option<Arc<dyn Provider>>, CommandError> {
     match args.provider {
         ProviderArg::Ollama => {
             let address =
                 std::env::var("OLLAMA_HOST").unwrap_or_else(|_| Ollama::ADDRESS.to_owned());
-            Ok(Some(Box::new(Ollama::new(&address, &args.model))))
+            Ok(Some(Arc::new(Ollama::new(&address, &args.model))))
         }
         ProviderArg::None => Ok(None),
         other => Err(CommandError::bad_input(format!(

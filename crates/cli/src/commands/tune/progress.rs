@@ -24,7 +24,9 @@ impl Progress {
     pub(super) fn new(budget: u32) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(u64::from(budget));
-            if let Ok(style) = ProgressStyle::with_template("{prefix:7} {bar:20} {pos}/{len} trials  {wide_msg}") {
+            if let Ok(style) =
+                ProgressStyle::with_template("{prefix:7} {bar:20} {pos}/{len} trials  {wide_msg}")
+            {
                 bar.set_style(style);
             }
             bar
