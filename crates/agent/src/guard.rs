@@ -4,12 +4,16 @@
 //! public constructor, and a testbed accepts nothing else. The guard knows nothing about speed;
 //! it knows what is impossible, what is dangerous, and how much harm a trial may do.
 
+mod refusal;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
-use ccl_core::{Candidate, Choice, Configuration, PolicyError, Protocol, TaskKey};
-use thiserror::Error;
+use ccl_core::{Candidate, Choice, Configuration, Protocol, TaskKey};
 
 use crate::testbed::KeyFacts;
+pub use refusal::Refusal;
 
 /// How much harm the run may do to the job.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -96,70 +100,6 @@ impl ApprovedProbe {
     pub fn choice(&self) -> Option<Choice> {
         self.choice
     }
-}
-
-/// Why a candidate may not run.
-#[derive(Clone, Debug, PartialEq, Error)]
-pub enum Refusal {
-    /// The job has no such key.
-    #[error("{key} does not occur in this workload")]
-    UnknownKey {
-        /// The key.
-        key: TaskKey,
-    },
-    /// The policy does not compile.
-    #[error("does not compile: {0}")]
-    Policy(#[from] PolicyError),
-    /// The communicator cannot run it.
-    #[error("{choice} is not possible on {key}")]
-    NotPossible {
-        /// The key.
-        key: TaskKey,
-        /// The choice.
-        choice: Choice,
-    },
-    /// LL128 where NCCL itself does not offer it: silent corruption.
-    #[error("LL128 is not offered by NCCL for {key}; forcing it can corrupt data silently")]
-    UnsafeLl128 {
-        /// The key.
-        key: TaskKey,
-    },
-    /// Leases that take more of a key's calls than untried choices may.
-    #[error("leases of {leased} of {calls} calls of {key}; at most {allowed} are allowed")]
-    TooManyLeased {
-        /// The key.
-        key: TaskKey,
-        /// Calls leased.
-        leased: u64,
-        /// Calls in an iteration.
-        calls: u64,
-        /// Most calls that may be leased.
-        allowed: u64,
-    },
-    /// A process-level variable that this run may not change.
-    #[error("process-level knobs need a restart, which this workload does not allow: {name}")]
-    NeedsRestart {
-        /// The variable.
-        name: String,
-    },
-    /// The trial could slow the job down more than it may.
-    #[error(
-        "could make an iteration {predicted:.2} times as long; at most {allowed:.2} is allowed"
-    )]
-    TooRisky {
-        /// Predicted iteration time over baseline.
-        predicted: f64,
-        /// The bound.
-        allowed: f64,
-    },
-    /// The regret budget is spent.
-    #[error("regret budget spent: {spent:.2} of {budget:.2} iterations")]
-    RegretSpent {
-        /// Spent so far, iterations.
-        spent: f64,
-        /// The budget, iterations.
-        budget: f64,
-    },
 }
 
 /// Watches over one run.
@@ -378,122 +318,4 @@ impl Guard {
 )]
 fn share_of(count: u64, share: f64) -> u64 {
     (count as f64 * share) as u64
-}
-
-#[cfg(test)]
-mod tests {
-    use ccl_core::{Algorithm, Collective, CommShape};
-
-    use super::*;
-    use crate::testbed::LegalChoices;
-
-    fn key() -> TaskKey {
-        TaskKey::of(CommShape::new(8, 1), Collective::AllReduce, 80 << 20)
-    }
-
-    fn guard(calls: u64) -> Guard {
-        let legal = LegalChoices {
-            pairs: vec![
-                (Algorithm::Ring, Protocol::Simple),
-                (Algorithm::Tree, Protocol::Ll),
-            ],
-            channels: vec![1, 2, 4],
-            chunk_bytes: vec![],
-            only: None,
-        };
-        let facts = KeyFacts {
-            key: key(),
-            bytes: 80 << 20,
-            calls,
-            overlapped: false,
-            legal,
-        };
-        Guard::new(Bounds::default(), &[facts])
-    }
-
-    const RING: Choice = Choice::new(Algorithm::Ring, Protocol::Simple);
-
-    #[test]
-    fn what_nccl_does_not_offer_is_refused() {
-        let guard = guard(1000);
-        let probe = |choice: Choice| guard.approve_probe(key(), Some(choice));
-        assert!(probe(RING).is_ok());
-        assert!(probe(RING.with_channels(4)).is_ok());
-        assert!(matches!(
-            probe(RING.with_channels(3)),
-            Err(Refusal::NotPossible { .. })
-        ));
-        let ll128 = Choice::new(Algorithm::Ring, Protocol::Ll128);
-        assert!(matches!(probe(ll128), Err(Refusal::UnsafeLl128 { .. })));
-        let other = TaskKey::of(CommShape::new(4, 1), Collective::AllReduce, 1);
-        assert!(matches!(
-            guard.approve_probe(other, None),
-            Err(Refusal::UnknownKey { .. })
-        ));
-    }
-
-    #[test]
-    fn untried_choices_get_a_bounded_share_of_the_calls() {
-        let guard = guard(1000);
-        assert_eq!(guard.calls_of_one_lease(key()), 20);
-        let leases = |n: usize| {
-            vec![
-                Lease {
-                    key: key(),
-                    choice: RING,
-                    calls: 20
-                };
-                n
-            ]
-        };
-        let untuned = Configuration::default();
-        assert!(guard.approve_with_leases(&untuned, &leases(8)).is_ok());
-        let refused = guard.approve_with_leases(&untuned, &leases(9)).unwrap_err();
-        assert!(matches!(
-            refused,
-            Refusal::TooManyLeased {
-                leased: 180,
-                allowed: 160,
-                ..
-            }
-        ));
-    }
-
-    #[test]
-    fn process_level_knobs_do_not_slip_through() {
-        let mut configuration = Configuration::default();
-        configuration
-            .environment
-            .variables
-            .insert("NCCL_BUFFSIZE".into(), "1".into());
-        let refused = guard(1).approve(&configuration).unwrap_err();
-        assert!(matches!(refused, Refusal::NeedsRestart { .. }));
-    }
-
-    #[test]
-    fn regret_is_booked_for_tuned_iterations_only_and_ends_the_run() {
-        let mut guard = guard(1000);
-        guard.set_baseline_us(100.0);
-        let untuned = guard.approve_untuned();
-        guard.book(&untuned, 200.0);
-        assert_eq!(guard.regret_iterations(), 0.0);
-        let leases = [Lease {
-            key: key(),
-            choice: RING,
-            calls: 1,
-        }];
-        let tuned = guard
-            .approve_with_leases(&Configuration::default(), &leases)
-            .unwrap();
-        guard.book(&tuned, 90.0);
-        guard.book(&tuned, 150.0);
-        assert_eq!(
-            (guard.regret_iterations(), guard.worst_iteration_ratio()),
-            (0.5, 1.5)
-        );
-        assert!(guard.exhausted().is_none());
-        guard.book(&tuned, 600.0);
-        assert!(guard.exhausted().is_some());
-        assert_eq!(guard.iterations(), 4);
-    }
 }

@@ -4,6 +4,7 @@ mod after;
 mod knowledge;
 mod offline;
 mod online;
+mod proposals;
 mod trial;
 mod verdict;
 
