@@ -20,7 +20,7 @@ pub struct Choice {
     /// Channels (thread blocks), 1 and up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channels: Option<u32>,
-    /// Threads per channel: a multiple of 32 in 64..=640 (640 for LL128 only). Not settable per
+    /// Threads per channel: a multiple of 32 in 64..=640 (`NCCL_MAX_NTHREADS`). Not settable per
     /// call through any tuner interface; a communicator-level knob.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threads: Option<u32>,
@@ -52,7 +52,7 @@ pub enum ChoiceError {
     #[error("{0} channels: NCCL has 1 to 64")]
     Channels(u32),
     /// Thread count NCCL would refuse.
-    #[error("{0} threads: a multiple of 32 from 64 to 512 (640 for LL128)")]
+    #[error("{0} threads: a multiple of 32 from 64 to 640")]
     Threads(u32),
     /// A chunk no buffer can hold.
     #[error("a chunk of {0} bytes: NCCL needs 16 bytes to 64 MiB")]
@@ -114,14 +114,9 @@ impl Choice {
         if let Some(n) = self.channels.filter(|n| !(1..=64).contains(n)) {
             return Err(ChoiceError::Channels(n));
         }
-        let most_threads = if protocol == Protocol::Ll128 {
-            640
-        } else {
-            512
-        };
         if let Some(n) = self
             .threads
-            .filter(|n| n % 32 != 0 || !(64..=most_threads).contains(n))
+            .filter(|n| n % 32 != 0 || !(64..=640).contains(n))
         {
             return Err(ChoiceError::Threads(n));
         }
