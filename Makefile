@@ -1,6 +1,7 @@
 # make demo   a whole tuning run on a simulated cluster, from nothing
 # make test   everything CI checks: format, lints, licences, tests
 # make lint   the fast half of that
+# make reference  the pages and schemas that are made from the code
 # make bench  the simulator's speed and the loop's own overhead per trial
 
 CARGO ?= cargo
@@ -28,3 +29,12 @@ deny:
 
 bench:
 	$(CARGO) bench --workspace --locked
+
+# The tests fail when these are stale.
+reference:
+	$(CARGO) build --locked --bin ccl-agent
+	./target/debug/ccl-agent knobs list --markdown > doc/reference/knobs.md
+	mkdir -p doc/reference/schema
+	for of in workload cluster trace; do \
+		./target/debug/ccl-agent schema $$of > doc/reference/schema/$$of.json; \
+	done
