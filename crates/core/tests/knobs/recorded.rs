@@ -2,6 +2,7 @@
 //! each tag from 2.18.1 on. Skipped, visibly, where the data is not at hand.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::PathBuf;
 
 use super::{Path, all, find};
@@ -38,7 +39,12 @@ fn rows() -> Option<Vec<Row>> {
     );
     let file = shared.join("nccl/nccl_env_vars.csv");
     let Ok(mut reader) = csv::ReaderBuilder::new().flexible(true).from_path(&file) else {
-        eprintln!("skipped: {} is not there", file.display());
+        // Past the test harness, which keeps what passing tests print to itself.
+        let _ = writeln!(
+            std::io::stderr(),
+            "skipped: {} is not there",
+            file.display()
+        );
         return None;
     };
     let rows: Vec<Row> = reader.deserialize().map(Result::unwrap).collect();
