@@ -49,6 +49,13 @@ pub struct KeyFacts {
     pub legal: LegalChoices,
 }
 
+impl KeyFacts {
+    /// Whether there is anything to choose.
+    pub fn is_tunable(&self) -> bool {
+        self.key.collective.is_tunable() && !self.legal.pairs.is_empty()
+    }
+}
+
 /// The choices a communicator can run at all.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LegalChoices {

@@ -171,6 +171,18 @@ fn bad_workloads_say_where_and_what() {
         (&changed("nodes", 0.into()), "nodes"),
         (&changed("traffic", Value::Null), "traffic"),
         ("", "line 1, column"),
+        (&changed("name", "x".repeat(300).into()), "name"),
+        (
+            &changed("env", serde_json::json!({"NCCL_IB_TC": "1"})),
+            "does not model NCCL_IB_TC",
+        ),
+        (
+            &changed(
+                "traffic",
+                serde_json::json!({"reference_gpus": 8, "phases": []}),
+            ),
+            "no collective",
+        ),
     ];
     for (text, expected) in cases {
         let file = folder.path().join("workload.json");

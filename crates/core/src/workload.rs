@@ -162,8 +162,8 @@ pub enum Overlap {
 pub struct TrafficCall {
     /// The primitive.
     pub collective: Collective,
-    /// Size as nccl-tests counts it, bytes.
-    #[schemars(range(min = 1))]
+    /// Size as nccl-tests counts it, bytes, up to 1 PiB.
+    #[schemars(range(min = 1, max = 1_125_899_906_842_624_u64))]
     pub bytes: u64,
     /// Ranks of one group; left out for `spread` (one per node) and `all`.
     #[serde(default)]
@@ -171,7 +171,7 @@ pub struct TrafficCall {
     pub group_size: Option<u32>,
     /// Which ranks form it.
     pub placement: Placement,
-    /// Calls of one rank in an iteration, at the reference scale.
+    /// Calls of one rank in an iteration, at the reference scale; above 0, to 1e9.
     pub count: f64,
     /// Whether computation waits for it.
     pub overlap: Overlap,

@@ -24,7 +24,7 @@ impl Tuner<'_> {
             .testbed
             .keys()
             .iter()
-            .filter(|k| k.key.collective.is_tunable() && !k.legal.pairs.is_empty())
+            .filter(|k| k.is_tunable())
             .cloned()
             .collect();
         if facts.is_empty() {

@@ -100,9 +100,10 @@ impl WorkloadSpec {
 
     /// The first value that no job has.
     fn wrong_value(&self) -> Option<Wrong> {
-        if self.name.is_empty() || self.name.contains(['/', '\\', '\0']) {
+        let length = self.name.chars().count();
+        if !(1..=100).contains(&length) || self.name.contains(['/', '\\', '\0']) {
             let value = format!("{:?}", self.name);
-            return Wrong::because("name", value, "a name without slashes");
+            return Wrong::because("name", value, "1 to 100 characters without slashes");
         }
         if !(1..=1_000_000).contains(&self.nodes) {
             return Wrong::because("nodes", self.nodes, "1 to 1000000");
@@ -128,12 +129,24 @@ impl WorkloadSpec {
     }
 }
 
+/// Largest count, milliseconds or teraflop of an iteration; beyond, somebody mistook a unit.
+const MOST: f64 = 1e9;
+/// Largest call, bytes.
+const MOST_BYTES: u64 = 1 << 50;
+
 /// Where the reader gave up: it counts columns in bytes, people in characters.
 fn stopped_at(text: &str, error: &serde_json::Error) -> (usize, usize) {
-    let line = text.lines().nth(error.line().saturating_sub(1));
-    let before = line.and_then(|l| l.get(..error.column().saturating_sub(1)));
-    let column = before.map_or(error.column(), |b| b.chars().count() + 1);
-    (error.line().max(1), column.max(1))
+    let line = text
+        .lines()
+        .nth(error.line().saturating_sub(1))
+        .unwrap_or("");
+    let before = error.column().saturating_sub(1);
+    let column = line
+        .char_indices()
+        .take_while(|(at, _)| *at < before)
+        .count()
+        + 1;
+    (error.line().max(1), column)
 }
 
 /// A value that no job has.
@@ -166,8 +179,8 @@ fn wrong_compute(path: &str, compute: &Compute) -> Option<Wrong> {
         (None, ..) => return Wrong::because(path, "given by half", EXPECTED),
     }
     for (field, amount) in [("ms", compute.ms), ("tflop", compute.tflop)] {
-        if let Some(amount) = amount.filter(|a| *a < 0.0) {
-            return Wrong::because(format!("{path}.{field}"), amount, "0 or more");
+        if let Some(amount) = amount.filter(|a| !(0.0..=MOST).contains(a)) {
+            return Wrong::because(format!("{path}.{field}"), amount, "0 to 1000000000");
         }
     }
     if let Some(share) = compute.utilization.filter(|u| !(*u > 0.0 && *u <= 1.0)) {
@@ -184,11 +197,15 @@ fn wrong_compute(path: &str, compute: &Compute) -> Option<Wrong> {
 }
 
 fn wrong_call(path: &str, call: &TrafficCall) -> Option<Wrong> {
-    if call.bytes == 0 {
-        return Wrong::because(format!("{path}.bytes"), 0, "1 or more");
+    if !(1..=MOST_BYTES).contains(&call.bytes) {
+        return Wrong::because(format!("{path}.bytes"), call.bytes, "1 to 2^50 (1 PiB)");
     }
-    if call.count <= 0.0 {
-        return Wrong::because(format!("{path}.count"), call.count, "a number above 0");
+    if !(call.count > 0.0 && call.count <= MOST) {
+        return Wrong::because(
+            format!("{path}.count"),
+            call.count,
+            "a number above 0, to 1000000000",
+        );
     }
     if call.group_size == Some(0) {
         return Wrong::because(format!("{path}.group_size"), 0, "1 or more");

@@ -82,7 +82,7 @@ pub const WORKLOAD_CASES: &[Case] = &[
         "-1.5",
         7,
         41,
-        &["traffic.phases[0].compute.ms is -1.5", "0 or more"],
+        &["traffic.phases[0].compute.ms is -1.5", "0 to 1000000000"],
     ),
     (
         "\"utilization\": 0.4, ",
@@ -104,7 +104,7 @@ pub const WORKLOAD_CASES: &[Case] = &[
         "0",
         11,
         47,
-        &["traffic.phases[1].calls[1].bytes is 0", "1 or more"],
+        &["traffic.phases[1].calls[1].bytes is 0", "1 to 2^50"],
     ),
     (
         "\"count\": 3",

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use ccl_agent::run_dir::RunDir;
-use ccl_agent::testbed::{RecordedTestbed, SimulatedTestbed, Testbed};
+use ccl_agent::testbed::{KeyFacts, RecordedTestbed, SimulatedError, SimulatedTestbed, Testbed};
 use ccl_core::{
     Algorithm, Cell, ClusterSpec, DecisionTable, NcclTestsOptions, Protocol, Sweep, TaskKey,
     WorkloadSpec, detect_format, read_sweep,
@@ -53,20 +53,41 @@ impl Job {
         })
     }
 
-    /// What configurations will be tried on.
+    /// What configurations will be tried on: a testbed with something to tune.
     pub(super) fn testbed(&self, args: &TuneArgs) -> Result<Box<dyn Testbed>, CommandError> {
-        match self.testbed {
+        let testbed = match self.testbed {
             TestbedArg::Recorded => self.recorded(args),
-            _ => {
-                let noise = NoiseModel::typical(args.seed);
-                SimulatedTestbed::new(&self.workload, &self.cluster, noise, Scenario::default())
-                    .map(|testbed| Box::new(testbed) as Box<dyn Testbed>)
-                    .map_err(|error| {
-                        CommandError::bad_input(format!("{}: {error}", args.workload.display()))
-                            .help("the simulated testbed needs traffic that fits the cluster")
-                    })
-            }
+            _ => self.simulated(args),
+        }?;
+        if !testbed.keys().iter().any(KeyFacts::is_tunable) {
+            return Err(CommandError::bad_input(format!(
+                "{}: no collective in it that NCCL asks a tuner about",
+                args.workload.display()
+            ))
+            .help(
+                "AllToAll and SendRecv are built from send and receive; nothing is chosen for them",
+            ));
         }
+        Ok(testbed)
+    }
+
+    fn simulated(&self, args: &TuneArgs) -> Result<Box<dyn Testbed>, CommandError> {
+        let noise = NoiseModel::typical(args.seed);
+        let scenario = Scenario::default();
+        SimulatedTestbed::new(&self.workload, &self.cluster, noise, scenario)
+            .map(|testbed| Box::new(testbed) as Box<dyn Testbed>)
+            .map_err(|error| {
+                let help = match &error {
+                    SimulatedError::Iteration(_) => {
+                        "the simulated testbed needs traffic that fits the cluster".to_owned()
+                    }
+                    SimulatedError::Settings(_) => format!(
+                        "of the workload's env it models {}",
+                        ProcessSettings::MODELLED.join(", ")
+                    ),
+                };
+                CommandError::bad_input(format!("{}: {error}", args.workload.display())).help(help)
+            })
     }
 
     fn recorded(&self, args: &TuneArgs) -> Result<Box<dyn Testbed>, CommandError> {
