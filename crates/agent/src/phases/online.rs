@@ -27,6 +27,7 @@ impl Tuner<'_> {
             if proposals.is_empty() {
                 // The model may see something in what was tried since; it has a few calls.
                 from_llm = self.ask_llm()?;
+                from_llm.retain(|h| self.is_untried(h));
                 if from_llm.is_empty() {
                     break self.plateau();
                 }

@@ -30,6 +30,12 @@ pub(super) struct Proposed {
 }
 
 impl Tuner<'_> {
+    /// Whether nobody tried this on its key yet, and there is such a key.
+    pub(super) fn is_untried(&self, hypothesis: &Hypothesis) -> bool {
+        let key = self.situation.key(hypothesis.key);
+        key.is_some_and(|k| !k.tried.contains(&hypothesis.choice))
+    }
+
     /// What to try next, and why: hypotheses while there are any, else the search.
     pub(super) fn next_proposals(
         &mut self,
@@ -41,11 +47,7 @@ impl Tuner<'_> {
                 .is_some_and(|k| k.is_open(&h.choice))
         };
         // What a model proposes and cannot be is for the guard to refuse, in the open.
-        from_llm.retain(|h| {
-            self.situation
-                .key(h.key)
-                .is_some_and(|k| !k.tried.contains(&h.choice))
-        });
+        from_llm.retain(|h| self.is_untried(h));
         let mut hypotheses: Vec<(Proposer, Hypothesis)> = from_llm
             .iter()
             .cloned()
