@@ -1,0 +1,1 @@
+//! NCCL's plugin interfaces as NCCL's headers lay them out, one module per interface.
