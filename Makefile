@@ -1,13 +1,14 @@
 # make demo   a whole tuning run on a simulated cluster, from nothing
 # make test   everything CI checks: format, lints, licences, tests
 # make lint   the fast half of that
+# make plugin the shared object NCCL loads, target/release/libnccl-ccl-agent.so
 # make reference  the generated pages of doc/reference (graph-derivation needs recorded data)
 # make bench  the simulator's speed and the loop's own overhead per trial
 
 CARGO ?= cargo
 DEMO_ARTIFACTS ?= artifacts
 
-.PHONY: demo test lint deny bench reference
+.PHONY: demo test lint deny bench plugin reference
 
 demo:
 	$(CARGO) build --release --locked --bin ccl-agent
@@ -26,6 +27,10 @@ deny:
 	@command -v cargo-deny >/dev/null 2>&1 || $(CARGO) install --locked cargo-deny
 	$(CARGO) fetch --locked
 	$(CARGO) deny --offline check bans licenses sources
+
+plugin:
+	$(CARGO) build --release --locked -p ccl-plugin
+	cp target/release/libnccl_ccl_agent.so target/release/libnccl-ccl-agent.so
 
 bench:
 	$(CARGO) bench --workspace --locked

@@ -1,1 +1,4 @@
-//! NCCL's plugin interfaces as NCCL's headers lay them out, one module per interface.
+//! NCCL's plugin interfaces, one module per interface.
+
+pub mod common;
+pub mod tuner;

@@ -1,0 +1,240 @@
+//! One communicator's tuner: made at init, asked per collective, ended at finalize.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ccl_abi::nccl::common::{ALGORITHMS, IGNORE, PROTOCOLS};
+
+use crate::log::Log;
+use crate::mode::Mode;
+use crate::policy::{Entry, Table, parse};
+use crate::version;
+
+/// NCCL's ids of what needs hardware that v2 names in flags.
+const COLLNET_DIRECT: u8 = 2;
+const COLLNET_CHAIN: u8 = 3;
+const NVLS: u8 = 4;
+const NVLS_TREE: u8 = 5;
+
+/// A communicator as NCCL describes it; v2 to v4 pass no id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Communicator {
+    /// Ranks.
+    pub ranks: u64,
+    /// Nodes.
+    pub nodes: u64,
+    /// Its id, equal on all ranks.
+    pub id: Option<u64>,
+}
+
+/// What a call is to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// NCCL's id of the algorithm.
+    pub algorithm: u8,
+    /// NCCL's id of the protocol.
+    pub protocol: u8,
+    /// Channels; 0 keeps NCCL's.
+    pub channels: u8,
+}
+
+/// The state of one communicator. Shared by threads; counters only change.
+#[derive(Debug)]
+pub struct Tuner {
+    table: Table,
+    log: Log,
+    /// By rule: its line, and how often NCCL could not run what it asks for.
+    impossible: Box<[(u32, AtomicU64)]>,
+}
+
+impl Tuner {
+    /// Reads the policy and compiles it; in any doubt a tuner that decides nothing, and one line
+    /// that says why.
+    pub fn new(mode: &Mode, communicator: Communicator, log: Log) -> Self {
+        match Self::with_policy(mode, communicator, log) {
+            Ok(tuner) => tuner,
+            Err(doubt) => {
+                log.info(&format!("off, NCCL chooses: {doubt}"));
+                Self::off(log)
+            }
+        }
+    }
+
+    fn off(log: Log) -> Self {
+        Self {
+            table: Table::default(),
+            log,
+            impossible: Box::default(),
+        }
+    }
+
+    fn with_policy(mode: &Mode, communicator: Communicator, log: Log) -> Result<Self, String> {
+        let path = match mode {
+            Mode::Off(why) => return Err((*why).to_owned()),
+            Mode::Static(path) => path,
+        };
+        let shown = path.display();
+        let text = std::fs::read_to_string(path).map_err(|e| format!("{shown}: {e}"))?;
+        let parsed = parse(&text).map_err(|e| format!("{shown}: {e}; nothing of it is used"))?;
+        if let Some((first, last)) = parsed.releases {
+            let loaded = version::loaded();
+            if !loaded.is_some_and(|v| first <= v && v <= last) {
+                let here = loaded.map_or("unknown".to_owned(), |v| v.0.to_string());
+                return Err(format!("{shown} is not for this NCCL ({here})"));
+            }
+        }
+        for skipped in &parsed.skipped {
+            log.warn(&format!(
+                "{shown}: line {} is not used: {}",
+                skipped.line, skipped.why
+            ));
+        }
+        let Communicator { ranks, nodes, id } = communicator;
+        let table = Table::compile(&parsed.rules, ranks, nodes, id);
+        log.info(&format!(
+            "{} rules from {shown} for {ranks} ranks on {nodes} nodes{}",
+            parsed.rules.len(),
+            if table.is_empty() {
+                "; none matches this communicator"
+            } else {
+                ""
+            }
+        ));
+        let impossible = parsed
+            .rules
+            .iter()
+            .map(|r| (r.line, AtomicU64::new(0)))
+            .collect();
+        Ok(Self {
+            table,
+            log,
+            impossible,
+        })
+    }
+
+    /// The first rule for this call that `can` run; what cannot is counted and skipped. No
+    /// allocation, no lock, no system call.
+    pub fn decide(
+        &self,
+        collective: usize,
+        bytes: u64,
+        pipe_ops: i32,
+        can: impl Fn(usize, usize) -> bool,
+    ) -> Option<Decision> {
+        for entry in self.matching(collective, bytes, pipe_ops) {
+            let Entry {
+                algorithm,
+                protocol,
+                channels,
+                ..
+            } = *entry;
+            if can(usize::from(algorithm), usize::from(protocol)) {
+                return Some(Decision {
+                    algorithm,
+                    protocol,
+                    channels,
+                });
+            }
+            if let Some((_, count)) = self.impossible.get(entry.rule as usize) {
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        None
+    }
+
+    /// The chunk size for a call that runs this; `None` keeps NCCL's. NCCL does not say how many
+    /// operations are aggregated here, so only rules for any number can speak.
+    pub fn chunk_bytes(
+        &self,
+        collective: usize,
+        bytes: u64,
+        algorithm: usize,
+        protocol: usize,
+    ) -> Option<u64> {
+        self.table
+            .lookup(collective, bytes)
+            .iter()
+            .find(|e| {
+                e.pipe_ops == -1
+                    && usize::from(e.algorithm) == algorithm
+                    && usize::from(e.protocol) == protocol
+            })
+            .map(|e| e.chunk_bytes)
+            .filter(|n| *n > 0)
+    }
+
+    fn matching(
+        &self,
+        collective: usize,
+        bytes: u64,
+        pipe_ops: i32,
+    ) -> impl Iterator<Item = &Entry> {
+        let entries = self.table.lookup(collective, bytes).iter();
+        entries.filter(move |e| e.pipe_ops == -1 || e.pipe_ops == pipe_ops)
+    }
+
+    /// Says once what could not be run.
+    pub fn report(&self) {
+        for (line, count) in &self.impossible {
+            let count = count.load(Ordering::Relaxed);
+            if count > 0 {
+                self.log.warn(&format!(
+                    "the rule of line {line} asked {count} times for what NCCL cannot run there; \
+                     NCCL's own choice ran"
+                ));
+            }
+        }
+    }
+}
+
+/// Whether v2's flags allow an algorithm; NCCL drops a choice it cannot run after v2 as well.
+pub fn supported_v2(algorithm: usize, collnet: bool, nvls: bool) -> bool {
+    match u8::try_from(algorithm) {
+        Ok(COLLNET_DIRECT | COLLNET_CHAIN) => collnet,
+        Ok(NVLS | NVLS_TREE) => nvls,
+        _ => true,
+    }
+}
+
+/// The cost table of one call, borrowed from NCCL.
+#[derive(Debug)]
+pub struct CostTable<'a> {
+    cells: &'a mut [f32],
+    protocols: usize,
+}
+
+impl<'a> CostTable<'a> {
+    /// A table of `algorithms` x `protocols` cells; `None` when they are not that many, or more
+    /// than any NCCL has.
+    pub fn new(cells: &'a mut [f32], algorithms: usize, protocols: usize) -> Option<Self> {
+        let sane = (1..=ALGORITHMS * 2).contains(&algorithms)
+            && (1..=PROTOCOLS * 2).contains(&protocols)
+            && cells.len() == algorithms * protocols;
+        sane.then_some(Self { cells, protocols })
+    }
+
+    fn index(&self, algorithm: usize, protocol: usize) -> Option<usize> {
+        (protocol < self.protocols).then_some(algorithm * self.protocols + protocol)
+    }
+
+    /// Whether NCCL can run this.
+    pub fn can(&self, algorithm: usize, protocol: usize) -> bool {
+        let cell = self
+            .index(algorithm, protocol)
+            .and_then(|i| self.cells.get(i));
+        // Exactly -1 by definition; NaN and other negatives are doubts.
+        cell.is_some_and(|cost| *cost >= 0.0 && cost.total_cmp(&IGNORE).is_ne())
+    }
+
+    /// Makes this the cheapest; never an entry that cannot be run.
+    pub fn prefer(&mut self, algorithm: usize, protocol: usize) {
+        if !self.can(algorithm, protocol) {
+            return;
+        }
+        if let Some(cell) = self
+            .index(algorithm, protocol)
+            .and_then(|index| self.cells.get_mut(index))
+        {
+            *cell = 0.0;
+        }
+    }
+}
