@@ -1,0 +1,42 @@
+//! One 64-bit word of shared memory. A trait, so that a model checker can put its own words under the
+//! code that ships.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// An atomic 64-bit word.
+pub trait Word {
+    /// Reads without ordering: for what was published through an acquired word.
+    fn read(&self) -> u64;
+
+    /// Writes without ordering: for what will be published.
+    fn write(&self, value: u64);
+
+    /// Reads; everything written before the matching [`Word::publish`] is visible afterwards.
+    fn acquire(&self) -> u64;
+
+    /// Changes `from` into `to`, publishing everything written before; `Err` with what is there
+    /// when it is something else.
+    ///
+    /// # Errors
+    /// The present value.
+    fn publish(&self, from: u64, to: u64) -> Result<(), u64>;
+}
+
+impl Word for AtomicU64 {
+    fn read(&self) -> u64 {
+        self.load(Ordering::Relaxed)
+    }
+
+    fn write(&self, value: u64) {
+        self.store(value, Ordering::Relaxed);
+    }
+
+    fn acquire(&self) -> u64 {
+        self.load(Ordering::Acquire)
+    }
+
+    fn publish(&self, from: u64, to: u64) -> Result<(), u64> {
+        self.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire)
+            .map(|_| ())
+    }
+}

@@ -1,0 +1,163 @@
+//! Agreement, model-checked over the code that ships.
+//!
+//! loom runs every interleaving (up to a bound on preemptions) of a writer that may die after any of
+//! its steps and two ranks that may lose patience at any moment, with the memory orderings the code
+//! asks for. In each the two ranks must have run the same thing at the same call. Two mutants, a writer that
+//! ignores the frozen flag and one that commits an entry before it is filled, must be caught: a
+//! check that cannot fail proves nothing.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use ccl_abi::shared::{Answer, Geometry, Reader, Rule, State, Word, Writer, initialise};
+use loom::sync::Arc;
+use loom::sync::atomic::{AtomicU64, Ordering};
+use loom::thread;
+
+const GEOMETRY: Geometry = Geometry { slots: 2, rules: 1 };
+/// Word of the state, as the layout says.
+const STATE_AT: usize = 7;
+/// First word of the first slot.
+const SLOT_AT: usize = 8;
+const CALLS: u64 = 2;
+
+/// loom's word under the code that ships.
+struct Checked(AtomicU64);
+
+impl Word for Checked {
+    fn read(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn write(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    fn acquire(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    fn publish(&self, from: u64, to: u64) -> Result<(), u64> {
+        self.0
+            .compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire)
+            .map(|_| ())
+    }
+}
+
+type Region = Arc<Vec<Checked>>;
+
+fn region() -> Region {
+    let words = GEOMETRY.words().unwrap();
+    let region: Vec<Checked> = (0..words).map(|_| Checked(AtomicU64::new(0))).collect();
+    initialise(&region, GEOMETRY, 1, 1).unwrap();
+    Arc::new(region)
+}
+
+fn rule(channels: u8) -> Rule {
+    Rule {
+        collective: 4,
+        min_bytes: 0,
+        max_bytes: u64::MAX,
+        algorithm: 1,
+        protocol: 2,
+        channels,
+        chunk_bytes: 0,
+    }
+}
+
+/// A rank: asks for each call, and freezes when it would have to wait.
+fn rank(region: &Region) -> Vec<Answer> {
+    let reader = Reader::new(region).unwrap();
+    (0..CALLS)
+        .map(|call| match reader.at(call, 4, 1024) {
+            Answer::Wait => {
+                reader.freeze();
+                reader.at(call, 4, 1024)
+            }
+            settled => settled,
+        })
+        .collect()
+}
+
+/// Two ranks beside a writer; the same answers, and no rank left waiting.
+fn check(writer: impl Fn(&Region) + Send + Sync + 'static) {
+    let mut model = loom::model::Builder::new();
+    // LOOM_MAX_PREEMPTIONS=4 looks deeper, for some minutes.
+    model.preemption_bound = model.preemption_bound.or(Some(3));
+    let writer = std::sync::Arc::new(writer);
+    model.check(move || {
+        let region = region();
+        let ranks = [0, 1].map(|_| {
+            let region = region.clone();
+            thread::spawn(move || rank(&region))
+        });
+        writer(&region);
+        let [first, second] = ranks.map(|rank| rank.join().unwrap());
+        assert_eq!(first, second, "two ranks ran different things");
+        assert!(!first.contains(&Answer::Wait) && !first.contains(&Answer::Unreadable));
+    });
+}
+
+/// The writer's steps; it dies after `steps` of them.
+fn writes(region: &Region, steps: usize) {
+    let writer = Writer::new(region).unwrap();
+    let all: [&dyn Fn() -> bool; 3] = [
+        &|| writer.append(0, &[rule(4)], 1).is_ok(),
+        &|| writer.append(1, &[rule(8)], 2).is_ok(),
+        &|| writer.extend(State::FOR_EVER).is_ok(),
+    ];
+    for step in all.iter().take(steps) {
+        if !step() {
+            return;
+        }
+    }
+}
+
+#[test]
+fn ranks_agree_whenever_the_writer_dies() {
+    for steps in 0..=3 {
+        check(move |region| writes(region, steps));
+    }
+}
+
+/// Whether the check sees through a broken writer.
+fn is_caught(mutant: impl Fn(&Region) + Send + Sync + 'static + std::panic::UnwindSafe) -> bool {
+    // The model reports what it found on the way.
+    std::panic::catch_unwind(move || check(mutant)).is_err()
+}
+
+#[test]
+fn a_writer_that_ignores_the_freeze_is_caught() {
+    assert!(is_caught(|region| {
+        let slot: Vec<u64> = [0, 1].into_iter().chain(rule(4).pack()).collect();
+        for (offset, word) in slot.into_iter().enumerate() {
+            region[SLOT_AT + offset].write(word);
+        }
+        let committed = State {
+            frozen: false,
+            entries: 1,
+            horizon: 2,
+        };
+        region[STATE_AT]
+            .0
+            .store(committed.pack(), Ordering::Release);
+    }));
+}
+
+#[test]
+fn an_entry_that_is_visible_before_it_is_whole_is_caught() {
+    assert!(is_caught(|region| {
+        let committed = State {
+            frozen: false,
+            entries: 1,
+            horizon: 2,
+        };
+        let seen = region[STATE_AT].acquire();
+        if region[STATE_AT].publish(seen, committed.pack()).is_err() {
+            return;
+        }
+        let slot: Vec<u64> = [0, 1].into_iter().chain(rule(4).pack()).collect();
+        for (offset, word) in slot.into_iter().enumerate() {
+            region[SLOT_AT + offset].write(word);
+        }
+    }));
+}

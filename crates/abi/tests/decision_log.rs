@@ -1,0 +1,162 @@
+//! The decision log with one thread: its promises, its limits, and memory that lies.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::sync::atomic::AtomicU64;
+
+use ccl_abi::shared::{
+    Answer, Doubt, Geometry, Reader, Refused, Rule, State, Word, Writer, initialise,
+};
+use proptest::prelude::*;
+
+const GEOMETRY: Geometry = Geometry { slots: 3, rules: 2 };
+
+fn region() -> Vec<AtomicU64> {
+    let region: Vec<_> = (0..GEOMETRY.words().unwrap())
+        .map(|_| AtomicU64::new(0))
+        .collect();
+    initialise(&region, GEOMETRY, 42, 7).unwrap();
+    region
+}
+
+fn rule(collective: u8, channels: u8) -> Rule {
+    Rule {
+        collective,
+        min_bytes: 1024,
+        max_bytes: 4095,
+        algorithm: 1,
+        protocol: 2,
+        channels,
+        chunk_bytes: 65536,
+    }
+}
+
+#[test]
+fn a_rank_waits_at_the_horizon_and_sees_entries_from_their_call_on() {
+    let region = region();
+    let (writer, reader) = (Writer::new(&region).unwrap(), Reader::new(&region).unwrap());
+    let at = |call| reader.at(call, 4, 2048);
+    assert_eq!(at(0), Answer::Wait);
+    writer.extend(10).unwrap();
+    assert_eq!(
+        (at(0), at(9), at(10)),
+        (Answer::NcclChooses, Answer::NcclChooses, Answer::Wait)
+    );
+    // A lease: the candidate from call 12, the incumbent again from 15.
+    writer.append(12, &[rule(4, 8)], 13).unwrap();
+    writer.append(15, &[], 20).unwrap();
+    assert_eq!(
+        (at(11), at(12), at(14)),
+        (
+            Answer::NcclChooses,
+            Answer::Run(rule(4, 8)),
+            Answer::Run(rule(4, 8))
+        )
+    );
+    assert_eq!((at(15), at(20)), (Answer::NcclChooses, Answer::Wait));
+    // Other collectives and sizes are NCCL's.
+    assert_eq!(reader.at(12, 2, 2048), Answer::NcclChooses);
+    assert_eq!(reader.at(12, 4, 4096), Answer::NcclChooses);
+    // Locked for ever: nobody waits any more.
+    writer.extend(State::FOR_EVER).unwrap();
+    assert_eq!(at(1 << 40), Answer::NcclChooses);
+}
+
+#[test]
+fn the_writer_keeps_its_promise() {
+    let region = region();
+    let writer = Writer::new(&region).unwrap();
+    writer.extend(10).unwrap();
+    assert_eq!(
+        writer.append(9, &[], 20),
+        Err(Refused::BelowHorizon { horizon: 10 })
+    );
+    assert_eq!(
+        writer.append(10, &[], 10),
+        Err(Refused::BelowHorizon { horizon: 10 })
+    );
+    assert_eq!(writer.extend(10), Err(Refused::Backwards { horizon: 10 }));
+    assert_eq!(writer.append(10, &[rule(4, 1); 3], 11), Err(Refused::Rules));
+    assert_eq!(writer.append(10, &[rule(4, 65)], 11), Err(Refused::Rules));
+    for from in 10..13 {
+        writer.append(from, &[rule(4, 1)], from + 1).unwrap();
+    }
+    assert_eq!(writer.append(13, &[], 14), Err(Refused::Full));
+}
+
+#[test]
+fn after_a_freeze_nothing_changes_and_nobody_waits() {
+    let region = region();
+    let (writer, reader) = (Writer::new(&region).unwrap(), Reader::new(&region).unwrap());
+    writer.append(2, &[rule(4, 8)], 3).unwrap();
+    assert_eq!(reader.at(3, 4, 2048), Answer::Wait);
+    reader.freeze();
+    reader.freeze();
+    assert_eq!(reader.at(3, 4, 2048), Answer::Run(rule(4, 8)));
+    assert_eq!(reader.at(1, 4, 2048), Answer::NcclChooses);
+    assert_eq!(writer.append(9, &[], 10), Err(Refused::Frozen));
+    assert_eq!(writer.extend(10), Err(Refused::Frozen));
+}
+
+#[test]
+fn what_is_no_log_is_doubted() {
+    let doubt = |region: &[AtomicU64]| Reader::new(region).err();
+    assert_eq!(doubt(&[]), Some(Doubt::Short));
+    let zero: Vec<_> = (0..64).map(|_| AtomicU64::new(0)).collect();
+    assert_eq!(doubt(&zero), Some(Doubt::Magic));
+    let good = region();
+    assert_eq!(doubt(&good[..good.len() - 1]), Some(Doubt::Sizes));
+    good[1].write(2 << 32);
+    assert_eq!(doubt(&good), Some(Doubt::Version));
+    let good = region();
+    good[3].write(u64::MAX);
+    assert_eq!(doubt(&good), Some(Doubt::Sizes));
+    assert_eq!(
+        initialise(&good, GEOMETRY, 1, 1),
+        Err(Doubt::Magic),
+        "a log in use is not made anew"
+    );
+}
+
+proptest! {
+    /// Flipped bits and foreign memory: an answer or a doubt, never a rule NCCL has no kernel for.
+    #[test]
+    fn memory_that_lies_does_no_harm(
+        flips in prop::collection::vec((0usize..30, 0u32..64), 0..12),
+        noise in prop::collection::vec(any::<u64>(), 0..40),
+        call in prop_oneof![0u64..20, any::<u64>()],
+        whole in any::<bool>(),
+    ) {
+        let region = region();
+        let writer = Writer::new(&region).unwrap();
+        writer.append(2, &[rule(4, 8), rule(2, 4)], 5).unwrap();
+        writer.append(7, &[rule(4, 16)], 9).unwrap();
+        if whole {
+            for (word, value) in region.iter().skip(7).zip(noise) {
+                word.write(value);
+            }
+        }
+        for (at, bit) in flips {
+            region[at].write(region[at].read() ^ (1 << bit));
+        }
+        if let Ok(reader) = Reader::new(&region) {
+            for collective in 0..6 {
+                if let Answer::Run(rule) = reader.at(call, collective, 2048) {
+                    prop_assert!(rule.is_sane() && rule.matches(collective, 2048));
+                }
+            }
+            reader.freeze();
+            prop_assert!(reader.state().frozen);
+            prop_assert_ne!(reader.at(call, 4, 2048), Answer::Wait);
+        }
+    }
+
+    /// Rules survive packing, and what was not packed is none.
+    #[test]
+    fn a_rule_is_four_words(words in any::<[u64; 4]>(), channels in 0u8..=64) {
+        prop_assert_eq!(Rule::unpack(rule(3, channels).pack()), Some(rule(3, channels)));
+        if let Some(found) = Rule::unpack(words) {
+            prop_assert_eq!(found.pack(), words);
+        }
+    }
+}
