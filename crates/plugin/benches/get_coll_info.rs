@@ -1,4 +1,5 @@
-//! What a call pays: `getCollInfo` through the C interface, with a policy of 40 rules.
+//! What a call pays: `getCollInfo` through the C interface, with a policy of 40 rules, and live from a
+//! log of ten entries with eight rules each.
 //!
 //! Wanted: a median of at most 50 ns.
 
@@ -7,8 +8,11 @@
 use std::fmt::Write as _;
 use std::ptr::null_mut;
 
+use ccl_abi::shared::{Rule, State, Writer};
 use divan::Bencher;
 use nccl_ccl_agent::exports::ncclTunerPlugin_v6 as V6;
+use nccl_ccl_agent::live::{GEOMETRY, file_name};
+use nccl_ccl_agent::mapping::Mapping;
 
 fn main() {
     divan::main();
@@ -45,4 +49,46 @@ fn get_coll_info(bencher: Bencher<'_, '_>, bytes: usize) {
     });
     unsafe { (V6.finalize)(context) };
     std::fs::remove_file(path).unwrap();
+}
+
+#[divan::bench]
+fn get_coll_info_live(bencher: Bencher<'_, '_>) {
+    let job = std::env::temp_dir().join(format!("ccl-plugin-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&job).unwrap();
+    unsafe {
+        std::env::set_var("CCL_AGENT_MODE", "live");
+        std::env::set_var("CCL_AGENT_JOB", &job);
+    }
+    let mut context = null_mut();
+    unsafe { (V6.init)(&raw mut context, 1, 64, 8, None, null_mut(), null_mut()) };
+    let path = job.join(file_name(1, 64, 8));
+    let mapping = Mapping::open(&path, GEOMETRY.words().unwrap()).unwrap();
+    let writer = Writer::new(mapping.words()).unwrap();
+    let rules: Vec<Rule> = (20..28u32)
+        .map(|log| Rule {
+            collective: 4,
+            min_bytes: 1 << log,
+            max_bytes: (2 << log) - 1,
+            algorithm: 1,
+            protocol: 2,
+            channels: 8,
+            chunk_bytes: 0,
+        })
+        .collect();
+    for from in 0..10 {
+        writer.append(from, &rules, from + 1).unwrap();
+    }
+    writer.extend(State::FOR_EVER).unwrap();
+    let mut cells = [[10.0f32; 3]; 7];
+    bencher.bench_local(|| {
+        let mut channels = 0;
+        let table = cells.as_mut_ptr().cast();
+        unsafe { (V6.get_coll_info)(context, 4, 1 << 24, 1, table, 7, 3, 0, &raw mut channels) };
+        channels
+    });
+    unsafe {
+        (V6.finalize)(context);
+        std::env::remove_var("CCL_AGENT_MODE");
+    }
+    std::fs::remove_dir_all(job).unwrap();
 }

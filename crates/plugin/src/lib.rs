@@ -3,17 +3,21 @@
 //! It runs inside other people's training jobs, so its first duty is to do no harm. Any doubt (no
 //! policy, a file that cannot be read in full, a version nobody knows) means NCCL's own choices, and
 //! one line through NCCL's own logger. No panic crosses the boundary; there is no thread, and
-//! between init and finalize no allocation, no lock and no system call.
+//! between init and finalize no allocation, no lock and no system call, except by a rank that waits
+//! at the horizon of a live log.
 //!
 //! What it decides depends only on what is equal on all ranks of a communicator: the policy file,
 //! ranks, nodes, communicator id, collective, bytes and aggregated operations. Never on
 //! whether a buffer is registered, on the values of the cost table, or on anything measured here.
 //!
-//! Built so far: the tuner interfaces v2 to v6 with a static policy file. Profiler, env and live
-//! switching are not.
+//! Built so far: the tuner interfaces v2 to v6, with a static policy file, or live from a job's
+//! decision logs on one machine (v5 and v6, which say which communicator it is). Profiler and env are
+//! not.
 
 pub mod exports;
+pub mod live;
 pub mod log;
+pub mod mapping;
 pub mod mode;
 pub mod policy;
 pub mod tuner;

@@ -1,9 +1,12 @@
 //! One communicator's tuner: made at init, asked per collective, ended at finalize.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ccl_abi::nccl::common::{ALGORITHMS, IGNORE, PROTOCOLS};
+use ccl_abi::shared::Rule;
 
+use crate::live::Live;
 use crate::log::Log;
 use crate::mode::Mode;
 use crate::policy::{Entry, Table, parse};
@@ -41,6 +44,7 @@ pub struct Decision {
 #[derive(Debug)]
 pub struct Tuner {
     table: Table,
+    live: Option<Live>,
     log: Log,
     /// By rule: its line, and how often NCCL could not run what it asks for.
     impossible: Box<[(u32, AtomicU64)]>,
@@ -62,6 +66,7 @@ impl Tuner {
     fn off(log: Log) -> Self {
         Self {
             table: Table::default(),
+            live: None,
             log,
             impossible: Box::default(),
         }
@@ -70,6 +75,7 @@ impl Tuner {
     fn with_policy(mode: &Mode, communicator: Communicator, log: Log) -> Result<Self, String> {
         let path = match mode {
             Mode::Off(why) => return Err((*why).to_owned()),
+            Mode::Live(job) => return Self::live(job, communicator, log),
             Mode::Static(path) => path,
         };
         let shown = path.display();
@@ -106,8 +112,23 @@ impl Tuner {
             .collect();
         Ok(Self {
             table,
+            live: None,
             log,
             impossible,
+        })
+    }
+
+    fn live(job: &Path, communicator: Communicator, log: Log) -> Result<Self, String> {
+        let Communicator { ranks, nodes, id } = communicator;
+        // Without an id two communicators of one shape could not be told apart, and their ranks
+        // would read each other's log.
+        let id = id.ok_or("live needs a tuner interface that names communicators, v5 or later")?;
+        let live = Live::open(job, id, ranks, nodes)
+            .map_err(|e| format!("the log in {}: {e}", job.display()))?;
+        log.info(&format!("live, following {}", job.display()));
+        Ok(Self {
+            live: Some(live),
+            ..Self::off(log)
         })
     }
 
@@ -120,6 +141,22 @@ impl Tuner {
         pipe_ops: i32,
         can: impl Fn(usize, usize) -> bool,
     ) -> Option<Decision> {
+        if let Some(live) = &self.live {
+            // What is in a log was found possible for all ranks before it was published; a rank that
+            // finds it impossible all the same leaves it to NCCL rather than writing there.
+            let rule = live.next(u8::try_from(collective).ok()?, bytes)?;
+            let Rule {
+                algorithm,
+                protocol,
+                channels,
+                ..
+            } = rule;
+            return can(usize::from(algorithm), usize::from(protocol)).then_some(Decision {
+                algorithm,
+                protocol,
+                channels,
+            });
+        }
         for entry in self.matching(collective, bytes, pipe_ops) {
             let Entry {
                 algorithm,
@@ -150,6 +187,12 @@ impl Tuner {
         algorithm: usize,
         protocol: usize,
     ) -> Option<u64> {
+        if let Some(live) = &self.live {
+            let rule = live.last(u8::try_from(collective).ok()?, bytes)?;
+            let runs =
+                usize::from(rule.algorithm) == algorithm && usize::from(rule.protocol) == protocol;
+            return Some(rule.chunk_bytes).filter(|n| runs && *n > 0);
+        }
         self.table
             .lookup(collective, bytes)
             .iter()
@@ -172,8 +215,16 @@ impl Tuner {
         entries.filter(move |e| e.pipe_ops == -1 || e.pipe_ops == pipe_ops)
     }
 
-    /// Says once what could not be run.
+    /// Says once what could not be run, or that the agent was gone.
     pub fn report(&self) {
+        if self
+            .live
+            .as_ref()
+            .is_some_and(|live| live.times_frozen() > 0)
+        {
+            self.log
+                .warn("the agent did not answer in time; the log was frozen as it stood");
+        }
         for (line, count) in &self.impossible {
             let count = count.load(Ordering::Relaxed);
             if count > 0 {

@@ -36,6 +36,17 @@ impl<'a, W: Word> Reader<'a, W> {
         })
     }
 
+    /// The same view again, without looking at the header: for a caller that made a whole reader of
+    /// this region before and kept its geometry. `None` when the region cannot hold it.
+    pub fn again(region: &'a [W], geometry: Geometry) -> Option<Self> {
+        (region.len() >= geometry.words()?).then_some(Self { region, geometry })
+    }
+
+    /// The geometry of the log.
+    pub fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+
     /// What call `call` of this communicator runs. Depends on nothing but the arguments and what is
     /// committed, so it is the same on every rank that gets an answer. One acquired word, then the
     /// newest entry and its rules; no allocation.
