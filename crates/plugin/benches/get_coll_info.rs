@@ -51,7 +51,7 @@ fn get_coll_info(bencher: Bencher<'_, '_>, bytes: usize) {
     std::fs::remove_file(path).unwrap();
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = 10_000)]
 fn get_coll_info_live(bencher: Bencher<'_, '_>) {
     let job = std::env::temp_dir().join(format!("ccl-plugin-bench-{}", std::process::id()));
     std::fs::create_dir_all(&job).unwrap();
