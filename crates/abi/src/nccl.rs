@@ -1,4 +1,5 @@
 //! NCCL's plugin interfaces, one module per interface.
 
 pub mod common;
+pub mod env;
 pub mod tuner;

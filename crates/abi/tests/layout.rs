@@ -10,11 +10,19 @@ use std::mem::{offset_of, size_of};
 use std::path::PathBuf;
 use std::process::Command;
 
+use ccl_abi::nccl::env::{EnvV1, EnvV2};
 use ccl_abi::nccl::tuner::{Constants, NvlDomainInfo, TunerV2, TunerV3, TunerV4, TunerV5, TunerV6};
 
 /// Expression in C, value in Rust.
 fn expected() -> Vec<(&'static str, usize)> {
     vec![
+        ("sizeof(ncclEnv_v1_t)", size_of::<EnvV1>()),
+        ("sizeof(ncclEnv_v2_t)", size_of::<EnvV2>()),
+        ("offsetof(ncclEnv_v1_t, getEnv)", offset_of!(EnvV1, get_env)),
+        (
+            "offsetof(ncclEnv_v2_t, finalize)",
+            offset_of!(EnvV2, finalize),
+        ),
         ("sizeof(ncclTuner_v2_t)", size_of::<TunerV2>()),
         ("sizeof(ncclTuner_v3_t)", size_of::<TunerV3>()),
         ("sizeof(ncclTuner_v4_t)", size_of::<TunerV4>()),
@@ -103,6 +111,12 @@ fn layouts_are_those_of_nccls_headers() {
     );
     for version in 2..=6 {
         let _ = writeln!(program, "#include \"tuner_v{version}.h\"");
+    }
+    // The environment headers include nccl.h, of which they need the result alone.
+    for version in 1..=2 {
+        let header = source.join(format!("src/include/plugin/env/env_v{version}.h"));
+        let text = std::fs::read_to_string(header).unwrap();
+        program.push_str(&text.replace("#include \"nccl.h\"", ""));
     }
     program.push_str("int main(void) {\n");
     for (expression, _) in expected() {

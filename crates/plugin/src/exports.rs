@@ -2,14 +2,16 @@
 //! and answers success: an error from a tuner would end the communicator, and leaving the outputs
 //! alone already means "as NCCL likes it".
 
-use std::ffi::{c_int, c_void};
+use std::ffi::{c_char, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use ccl_abi::nccl::common::{Logger, NcclResult, SUCCESS};
+use ccl_abi::nccl::env::{EnvV1, EnvV2};
 use ccl_abi::nccl::tuner::{
     Constants, Name, NvlDomainInfo, TunerV2, TunerV3, TunerV4, TunerV5, TunerV6,
 };
 
+use crate::environment;
 use crate::log::Log;
 use crate::mode::Mode;
 use crate::tuner::{Communicator, CostTable, Tuner, supported_v2};
@@ -66,6 +68,55 @@ pub static ncclTunerPlugin_v6: TunerV6 = TunerV6 {
     finalize,
     get_chunk_size: Some(get_chunk_size),
 };
+
+/// NCCL 2.28.7 to 2.30.4.
+#[unsafe(no_mangle)]
+#[allow(non_upper_case_globals)]
+pub static ncclEnvPlugin_v1: EnvV1 = EnvV1 {
+    name: NAME,
+    init: init_env_v1,
+    finalize: finalize_env,
+    get_env,
+};
+
+/// NCCL 2.30.7 and later.
+#[unsafe(no_mangle)]
+#[allow(non_upper_case_globals)]
+pub static ncclEnvPlugin_v2: EnvV2 = EnvV2 {
+    name: NAME,
+    init: init_env_v2,
+    finalize: finalize_env,
+    get_env,
+};
+
+unsafe extern "C" fn init_env_v1(
+    _major: u8,
+    _minor: u8,
+    _patch: u8,
+    _suffix: *const c_char,
+) -> NcclResult {
+    harmless(|| environment::start(Log(None)))
+}
+
+unsafe extern "C" fn init_env_v2(
+    _major: u8,
+    _minor: u8,
+    _patch: u8,
+    _suffix: *const c_char,
+    logger: Option<Logger>,
+) -> NcclResult {
+    harmless(|| environment::start(Log(logger)))
+}
+
+/// NCCL may still hold values, so they stay.
+unsafe extern "C" fn finalize_env() -> NcclResult {
+    SUCCESS
+}
+
+unsafe extern "C" fn get_env(name: *const c_char) -> *const c_char {
+    // SAFETY: NCCL passes the name of a variable.
+    catch_unwind(|| unsafe { environment::get(name) }).unwrap_or(std::ptr::null())
+}
 
 /// Nothing unwinds into C.
 fn harmless(what: impl FnOnce()) -> NcclResult {

@@ -11,9 +11,10 @@
 //! whether a buffer is registered, on the values of the cost table, or on anything measured here.
 //!
 //! Built so far: the tuner interfaces v2 to v6, with a static policy file, or live from a job's
-//! decision logs on one machine (v5 and v6, which say which communicator it is). Profiler and env are
-//! not.
+//! decision logs on one machine (v5 and v6, which say which communicator it is), and the environment
+//! interfaces v1 and v2. The profiler is not.
 
+pub mod environment;
 pub mod exports;
 pub mod live;
 pub mod log;

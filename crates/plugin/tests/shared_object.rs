@@ -11,6 +11,7 @@ use std::ffi::CStr;
 use std::path::PathBuf;
 use std::process::Command;
 
+use ccl_abi::nccl::env::EnvV2;
 use ccl_abi::nccl::tuner::TunerV6;
 
 /// The object that was built beside this test.
@@ -32,6 +33,12 @@ fn every_interface_is_exported_and_can_be_called() {
         // The name is the first field of every version.
         let name = unsafe { CStr::from_ptr((**tuner).name.0) };
         assert_eq!(name, c"ccl-agent", "v{version}");
+    }
+    for version in 1..=2 {
+        let symbol = format!("ncclEnvPlugin_v{version}\0");
+        let env = unsafe { library.get::<*const EnvV2>(symbol.as_bytes()) }.unwrap();
+        let name = unsafe { CStr::from_ptr((**env).name.0) };
+        assert_eq!(name, c"ccl-agent", "env v{version}");
     }
     assert!(unsafe { library.get::<*const ()>(b"ncclTunerPlugin_v7\0") }.is_err());
 }
