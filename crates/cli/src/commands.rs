@@ -1,6 +1,7 @@
 //! The commands, one module each: an `Args` struct and a `run` function.
 
 mod cluster_argument;
+pub mod export;
 pub mod fit;
 pub mod knobs;
 pub mod schema;

@@ -24,6 +24,8 @@ struct Cli {
 enum Command {
     /// Tune a job: offline thinking, online trials, a verdict with an interval.
     Tune(commands::tune::TuneArgs),
+    /// Write the best configuration of a run in the form a cluster takes.
+    Export(commands::export::ExportArgs),
     /// Turn a recorded sweep of NCCL into a tuner table.
     Fit(commands::fit::FitArgs),
     /// The catalogue of NCCL's variables, and a linter for files that set them.
@@ -38,6 +40,7 @@ impl Command {
     fn run(self) -> CommandResult {
         match self {
             Self::Tune(args) => commands::tune::run(&args),
+            Self::Export(args) => commands::export::run(&args),
             Self::Fit(args) => commands::fit::run(&args),
             Self::Knobs(args) => commands::knobs::run(&args),
             Self::Schema(args) => commands::schema::run(&args),
