@@ -1,6 +1,6 @@
 //! A configuration in the forms that clusters take: pure text, no files.
 //!
-//! Only the tuner CSV and JSON hold a policy; environment files cannot, and say so in a comment
+//! Only the CSVs and JSON hold a policy; environment files cannot, and say so in a comment
 //! instead of losing it silently. JSON alone holds everything.
 
 use std::fmt::{self, Write as _};
@@ -8,13 +8,15 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use crate::{Configuration, ParseNameError, TunerCsvError, write_tuner_csv};
+use crate::{Configuration, ParseNameError, TunerCsvError, write_policy_csv, write_tuner_csv};
 
 /// A form to export to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExportFormat {
     /// NCCL's tuner CSV; the policy only.
     NcclTunerCsv,
+    /// The policy file of this project's plugin, which holds chunk sizes as well; the policy only.
+    PolicyCsv,
     /// `NAME=value` lines as `docker --env-file` and `systemd` read them; no quoting.
     Env,
     /// NCCL's configuration file (`NCCL_CONF_FILE`, `~/.nccl.conf`, `/etc/nccl.conf`).
@@ -27,8 +29,9 @@ pub enum ExportFormat {
 
 impl ExportFormat {
     /// All forms.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::NcclTunerCsv,
+        Self::PolicyCsv,
         Self::Env,
         Self::NcclConf,
         Self::ConfigMap,
@@ -39,6 +42,7 @@ impl ExportFormat {
     pub fn name(self) -> &'static str {
         match self {
             Self::NcclTunerCsv => "nccl-tuner-csv",
+            Self::PolicyCsv => "policy-csv",
             Self::Env => "env",
             Self::NcclConf => "nccl-conf",
             Self::ConfigMap => "configmap",
@@ -109,12 +113,16 @@ pub fn export(
 ) -> Result<String, ExportError> {
     let variables = &configuration.environment.variables;
     match format {
-        ExportFormat::NcclTunerCsv => {
+        ExportFormat::NcclTunerCsv | ExportFormat::PolicyCsv => {
             if !variables.is_empty() {
                 let names: Vec<_> = variables.keys().map(String::as_str).collect();
                 return Err(ExportError::Variables(names.join(", ")));
             }
-            Ok(write_tuner_csv(&configuration.policy, &[])?)
+            Ok(if format == ExportFormat::PolicyCsv {
+                write_policy_csv(&configuration.policy, &[])?
+            } else {
+                write_tuner_csv(&configuration.policy, &[])?
+            })
         }
         ExportFormat::Env | ExportFormat::NcclConf => lines(configuration),
         ExportFormat::ConfigMap => config_map(configuration, name),

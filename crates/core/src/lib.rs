@@ -54,7 +54,8 @@ pub use sweep::{
 };
 pub use task::{CommShape, SizeBucket, TaskKey};
 pub use tuner_csv::{
-    TUNER_CSV_HEADER, TunerCsvError, TunerRow, policy_of_rows, read_tuner_csv, write_tuner_csv,
+    TUNER_CSV_HEADER, TunerCsvError, TunerRow, policy_of_rows, read_tuner_csv, write_policy_csv,
+    write_tuner_csv,
 };
 pub use version::{NcclVersion, ParseVersionError};
 pub use workload::{

@@ -21,6 +21,10 @@ use crate::{
 /// would take it for a rule.
 pub const TUNER_CSV_HEADER: &str = "collective_type,min_bytes,max_bytes,algorithm,protocol,channels,nNodes,nRanks,numPipeOps,regBuff";
 
+/// First line of what this project's plugin reads in full. NVIDIA's parser takes it for a comment, and
+/// of each row the first ten columns: without the chunk sizes.
+const POLICY_CSV_MARK: &str = "#! ccl-agent 1";
+
 /// Longest line, in bytes without its end: `fgets` with `MAX_LINE_LENGTH` 256.
 const LONGEST_LINE: usize = 254;
 
@@ -108,12 +112,32 @@ pub enum TunerCsvError {
 /// # Errors
 /// When the policy does not compile, or a rule pins threads or chunk, which have no column.
 pub fn write_tuner_csv(policy: &Policy, notes: &[String]) -> Result<String, TunerCsvError> {
+    write(policy, notes, false)
+}
+
+/// Writes a policy for this project's own plugin: the same columns and two more, the chunk size and
+/// the communicator (`-1`: any). It can say everything a choice can but threads.
+///
+/// # Errors
+/// When the policy does not compile, or a rule pins threads.
+pub fn write_policy_csv(policy: &Policy, notes: &[String]) -> Result<String, TunerCsvError> {
+    write(policy, notes, true)
+}
+
+fn write(policy: &Policy, notes: &[String], superset: bool) -> Result<String, TunerCsvError> {
     policy.compile()?;
     let mut text = String::new();
+    if superset {
+        text.push_str(POLICY_CSV_MARK);
+        text.push('\n');
+    }
     for line in notes.iter().flat_map(|n| n.lines()) {
         comment(&mut text, line);
     }
     comment(&mut text, TUNER_CSV_HEADER);
+    if superset {
+        comment(&mut text, "and chunkBytes,commId");
+    }
     let mut rules = policy.rules.clone();
     rules.sort_by_key(|r| (r.shape, r.collective, r.min_bytes));
     for rule in &rules {
@@ -134,7 +158,7 @@ pub fn write_tuner_csv(policy: &Policy, notes: &[String]) -> Result<String, Tune
         if choice.threads.is_some() {
             return Err(no_row("threads have no column; NCCL_NTHREADS sets them"));
         }
-        if choice.chunk_bytes.is_some() {
+        if choice.chunk_bytes.is_some() && !superset {
             return Err(no_row("the chunk size has no column"));
         }
         if shape.ranks.max(shape.nodes) > i32::MAX.unsigned_abs() {
@@ -144,12 +168,17 @@ pub fn write_tuner_csv(policy: &Policy, notes: &[String]) -> Result<String, Tune
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
-            "{},{min_bytes},{max_bytes},{},{},{channels},{},{},-1,-1",
+            "{},{min_bytes},{max_bytes},{},{},{channels},{},{},-1,-1{}",
             collective.csv_name(),
             choice.algorithm.csv_name(),
             choice.protocol.csv_name(),
             shape.nodes,
             shape.ranks,
+            match choice.chunk_bytes {
+                _ if !superset => String::new(),
+                None => ",-1,-1".to_owned(),
+                Some(bytes) => format!(",{bytes},-1"),
+            },
         );
     }
     Ok(text)

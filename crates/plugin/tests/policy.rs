@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use ccl_core::{
-    Algorithm, Choice, Collective, CommShape, Policy, Protocol, Rule as CoreRule, write_tuner_csv,
+    Algorithm, Choice, Collective, CommShape, Policy, Protocol, Rule as CoreRule, write_policy_csv,
+    write_tuner_csv,
 };
 use nccl_ccl_agent::policy::{Rule, Table, parse};
 use proptest::prelude::*;
@@ -168,4 +169,15 @@ fn the_agents_csv_means_the_same_here() {
         Table::compile(&parsed.rules, 16, 2, None).is_empty(),
         "carried to another scale"
     );
+
+    let chunked = rules.map(|r| CoreRule {
+        choice: r.choice.with_chunk_bytes(65536),
+        ..r
+    });
+    let policy = Policy {
+        rules: chunked.to_vec(),
+    };
+    let parsed = parse(&write_policy_csv(&policy, &["a note".to_owned()]).unwrap()).unwrap();
+    let table = Table::compile(&parsed.rules, 8, 1, Some(5));
+    assert_eq!(table.lookup(4, 5000)[0].chunk_bytes, 65536);
 }

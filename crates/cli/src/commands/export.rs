@@ -16,7 +16,7 @@ pub struct ExportArgs {
     /// The run, or the beginning of its id if no other begins like it.
     #[arg(long, value_name = "RUN_ID")]
     run: String,
-    /// nccl-tuner-csv, env, nccl-conf, configmap or json.
+    /// nccl-tuner-csv, policy-csv (for our plugin, with chunk sizes), env, nccl-conf, configmap or json.
     #[arg(long)]
     format: ExportFormat,
     /// Where run directories are.

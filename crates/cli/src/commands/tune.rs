@@ -291,6 +291,7 @@ fn write_results(folder: &Path, summary: &Summary) -> std::io::Result<Vec<String
     let configuration = &summary.best.configuration;
     for (format, name) in [
         (ExportFormat::Json, "best/configuration.json"),
+        (ExportFormat::PolicyCsv, "best/policy.csv"),
         (ExportFormat::NcclTunerCsv, "best/nccl-tuner.csv"),
     ] {
         // What a form cannot hold is not written in part: the JSON holds everything.

@@ -120,8 +120,10 @@ pub(super) fn result(summary: &Summary, folder: &Path, rules: &Path) -> String {
         "ready to use",
         match export(&summary.best.configuration, ExportFormat::NcclTunerCsv, "") {
             _ if summary.best.configuration.is_untuned() => "nothing: NCCL as it comes".to_owned(),
-            Ok(_) => "best/nccl-tuner.csv, best/configuration.json".to_owned(),
-            Err(reason) => format!("best/configuration.json; not as NCCL's tuner CSV ({reason})"),
+            Ok(_) => "best/nccl-tuner.csv, and best/policy.csv for our plugin".to_owned(),
+            Err(reason) => {
+                format!("best/policy.csv for our plugin; not as NCCL's tuner CSV ({reason})")
+            }
         },
     );
     let rules_of_best = &summary.best.configuration.policy.rules;
