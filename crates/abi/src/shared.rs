@@ -13,15 +13,18 @@
 //! read: what is out of bounds or out of range is a doubt, and a doubt means NCCL's own choice.
 
 mod layout;
+mod process;
 mod reader;
 mod rule;
+mod seal;
 mod state;
 mod word;
 mod writer;
 
-pub use layout::{Doubt, Geometry, MAGIC, VERSION, initialise};
-pub use reader::{Answer, Reader};
+pub use layout::{Doubt, Geometry, MAGIC, MAJOR, MINOR, initialise};
+pub use process::Process;
+pub use reader::{Answer, Reader, Version};
 pub use rule::{PackedRule, Rule};
 pub use state::State;
 pub use word::Word;
-pub use writer::{Refused, Writer};
+pub use writer::{Refused, Unclaimed, Writer};

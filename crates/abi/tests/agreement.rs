@@ -15,9 +15,9 @@ use loom::thread;
 
 const GEOMETRY: Geometry = Geometry { slots: 2, rules: 1 };
 /// Word of the state, as the layout says.
-const STATE_AT: usize = 7;
+const STATE_AT: usize = 16;
 /// First word of the first slot.
-const SLOT_AT: usize = 8;
+const SLOT_AT: usize = 24;
 const CALLS: u64 = 2;
 
 /// loom's word under the code that ships.
@@ -40,6 +40,14 @@ impl Word for Checked {
         self.0
             .compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire)
             .map(|_| ())
+    }
+
+    fn release(&self, value: u64) {
+        self.0.store(value, Ordering::Release);
+    }
+
+    fn set(&self, bits: u64) {
+        self.0.fetch_or(bits, Ordering::AcqRel);
     }
 }
 
@@ -119,6 +127,22 @@ fn ranks_agree_whenever_the_writer_dies() {
     }
 }
 
+/// The words of a slot with one rule from call 0 on, as the writer that ships seals them.
+fn slot() -> Vec<u64> {
+    use std::sync::atomic::AtomicU64;
+    let words = GEOMETRY.words().unwrap();
+    let region: Vec<AtomicU64> = (0..words).map(|_| AtomicU64::new(0)).collect();
+    initialise(&region, GEOMETRY, 1, 1).unwrap();
+    Writer::new(&region)
+        .unwrap()
+        .append(0, &[rule(4)], 1)
+        .unwrap();
+    region[SLOT_AT..SLOT_AT + 6]
+        .iter()
+        .map(Word::read)
+        .collect()
+}
+
 /// Whether the check sees through a broken writer.
 fn is_caught(mutant: impl Fn(&Region) + Send + Sync + 'static + std::panic::UnwindSafe) -> bool {
     // The model reports what it found on the way.
@@ -128,8 +152,7 @@ fn is_caught(mutant: impl Fn(&Region) + Send + Sync + 'static + std::panic::Unwi
 #[test]
 fn a_writer_that_ignores_the_freeze_is_caught() {
     assert!(is_caught(|region| {
-        let slot: Vec<u64> = [0, 1].into_iter().chain(rule(4).pack()).collect();
-        for (offset, word) in slot.into_iter().enumerate() {
+        for (offset, word) in slot().into_iter().enumerate() {
             region[SLOT_AT + offset].write(word);
         }
         let committed = State {
@@ -155,8 +178,7 @@ fn an_entry_that_is_visible_before_it_is_whole_is_caught() {
         if region[STATE_AT].publish(seen, committed.pack()).is_err() {
             return;
         }
-        let slot: Vec<u64> = [0, 1].into_iter().chain(rule(4).pack()).collect();
-        for (offset, word) in slot.into_iter().enumerate() {
+        for (offset, word) in slot().into_iter().enumerate() {
             region[SLOT_AT + offset].write(word);
         }
     }));

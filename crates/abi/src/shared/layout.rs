@@ -1,34 +1,36 @@
 //! Where things lie in the region, and whether a region can be one at all.
 //!
 //! ```text
-//! word 0    magic
-//!      1    version, major in the upper half
+//! word 0    magic; written last
+//!      1    shape: major (8 bits), minor (8), zero (16), slots (16), rules of a slot (16)
 //!      2    words of the region
-//!      3    slots in the upper half, rules of a slot in the lower
-//!      4    pid of the writer
-//!      5    start time of the writer, so that a pid that was used again is not taken for it
-//!      6    heartbeat, counts up
-//!      7    the state: frozen, entries, horizon
-//!      8..  slots: effective_from, count of rules, the rules
+//!      3    who made it: pid in the upper half, start time in the lower
+//!      8    the writer: pid in the upper half, start time in the lower; 0 while there is none
+//!      9    heartbeat of the writer, counts up
+//!     16    the state: frozen, entries, horizon
+//!     24..  slots: effective_from, seal and count of rules, the rules
 //! ```
+//!
+//! Header, writer and state have 64 bytes each to themselves: a heartbeat does not take the state
+//! out of the ranks' caches.
 
-use super::State;
-use super::rule::WORDS;
-use super::word::Word;
+use super::seal::{join, lower, seal};
+use super::{Process, State, Word, rule};
 
 /// `ccl-log\0`, little-endian.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"ccl-log\0");
-/// Major version 1, minor 0: readers of another major version refuse.
-pub const VERSION: u64 = 1 << 32;
+/// Readers of another major version refuse.
+pub const MAJOR: u8 = 2;
+/// Minor versions add to the header's free words and move nothing.
+pub const MINOR: u8 = 0;
 
-pub(super) const VERSION_AT: usize = 1;
+pub(super) const SHAPE_AT: usize = 1;
 pub(super) const WORDS_AT: usize = 2;
-pub(super) const GEOMETRY_AT: usize = 3;
-pub(super) const PID_AT: usize = 4;
-pub(super) const STARTED_AT: usize = 5;
-pub(super) const HEARTBEAT_AT: usize = 6;
-pub(super) const STATE_AT: usize = 7;
-const SLOTS_AT: usize = 8;
+const MAKER_AT: usize = 3;
+pub(super) const WRITER_AT: usize = 8;
+pub(super) const HEARTBEAT_AT: usize = 9;
+pub(super) const STATE_AT: usize = 16;
+const SLOTS_AT: usize = 24;
 /// Words of a slot before its rules.
 pub(super) const SLOT_HEAD: usize = 2;
 
@@ -37,7 +39,7 @@ pub(super) const SLOT_HEAD: usize = 2;
 pub enum Doubt {
     /// Too small for a header.
     Short,
-    /// Something else lies there.
+    /// Something else lies there; to whoever would make a log: one lies there already.
     Magic,
     /// A version this code does not know.
     Version,
@@ -64,7 +66,7 @@ impl Geometry {
     }
 
     fn slot_words(self) -> usize {
-        SLOT_HEAD + self.rules as usize * WORDS
+        SLOT_HEAD + self.rules as usize * rule::WORDS
     }
 
     /// First word of a slot.
@@ -72,32 +74,31 @@ impl Geometry {
         SLOTS_AT + slot as usize * self.slot_words()
     }
 
-    fn pack(self) -> u64 {
-        u64::from(self.slots) << 32 | u64::from(self.rules)
-    }
-
-    fn unpack(word: u64) -> Option<Self> {
-        let half = |n: u64| u32::try_from(n & u64::from(u32::MAX)).ok();
-        Some(Self {
-            slots: half(word >> 32)?,
-            rules: half(word)?,
-        })
+    /// Version and sizes in one word: one compare-and-swap settles them.
+    fn shape(self) -> u64 {
+        let version = u32::from(MAJOR) << 24 | u32::from(MINOR) << 16;
+        join(version, self.slots << 16 | self.rules)
     }
 
     /// The geometry of a region, checked against its length.
     pub(super) fn of<W: Word>(region: &[W]) -> Result<Self, Doubt> {
         let word = |at: usize| region.get(at).map(Word::read).ok_or(Doubt::Short);
-        if word(STATE_AT).is_err() {
+        if region.len() < SLOTS_AT {
             return Err(Doubt::Short);
         }
         // The magic is written last, so what is acquired with it is complete.
         if region.first().map(Word::acquire) != Some(MAGIC) {
             return Err(Doubt::Magic);
         }
-        if word(VERSION_AT)? >> 32 != VERSION >> 32 {
+        let shape = word(SHAPE_AT)?;
+        if shape >> 56 != u64::from(MAJOR) {
             return Err(Doubt::Version);
         }
-        let geometry = Self::unpack(word(GEOMETRY_AT)?).ok_or(Doubt::Sizes)?;
+        let sizes = lower(shape);
+        let geometry = Self {
+            slots: sizes >> 16,
+            rules: sizes & 0xffff,
+        };
         let words = geometry.words().ok_or(Doubt::Sizes)?;
         if word(WORDS_AT)? != words as u64 || region.len() < words {
             return Err(Doubt::Sizes);
@@ -106,10 +107,21 @@ impl Geometry {
     }
 }
 
-/// Makes an empty log of a zeroed region: no entries, horizon 0.
+/// The second word of a slot: how many rules, sealed with where and from when they apply.
+pub(super) fn slot_head(slot: u32, effective_from: u64, rules: u32) -> u64 {
+    let check = seal([u64::from(slot), effective_from, u64::from(rules)]);
+    join(check, rules)
+}
+
+/// Makes an empty log of a zeroed region: no entries, horizon 0, no writer. Several may try at
+/// once, and any of them may die on the way: those of one geometry write the same words, and
+/// one of another geometry is refused before it writes any. A log that exists is left alone.
+///
+/// `pid` and `started` (see [`Process`]) are of the process that makes it, for whoever looks.
 ///
 /// # Errors
-/// A geometry that is not allowed or does not fit, or a region that is in use.
+/// A geometry that is not allowed, does not fit or is not the one that others chose here, or a
+/// region that is in use.
 pub fn initialise<W: Word>(
     region: &[W],
     geometry: Geometry,
@@ -120,15 +132,17 @@ pub fn initialise<W: Word>(
     if region.len() < words {
         return Err(Doubt::Short);
     }
-    for (at, value) in [
-        (VERSION_AT, VERSION),
-        (WORDS_AT, words as u64),
-        (GEOMETRY_AT, geometry.pack()),
-        (PID_AT, u64::from(pid)),
-        (STARTED_AT, started),
-        (HEARTBEAT_AT, 0),
-    ] {
-        region[at].write(value);
+    if region[0].acquire() != 0 {
+        return Err(Doubt::Magic);
     }
+    if let Err(other) = region[SHAPE_AT].publish(0, geometry.shape())
+        && other != geometry.shape()
+    {
+        return Err(Doubt::Sizes);
+    }
+    region[WORDS_AT].write(words as u64);
+    let started = lower(started);
+    // The first who comes is the maker, even if another completes what he began.
+    let _ = region[MAKER_AT].publish(0, Process { pid, started }.pack());
     region[0].publish(0, MAGIC).map_err(|_| Doubt::Magic)
 }

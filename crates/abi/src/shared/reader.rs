@@ -1,8 +1,23 @@
 //! What a rank does: ask for a call index, and freeze when nobody answers.
 
-use super::layout::{Doubt, GEOMETRY_AT, Geometry, HEARTBEAT_AT, SLOT_HEAD, STATE_AT};
+use super::layout::{Doubt, Geometry, HEARTBEAT_AT, SLOT_HEAD, STATE_AT, WRITER_AT, slot_head};
 use super::rule::WORDS;
-use super::{Rule, State, Word};
+use super::seal::lower;
+use super::state::FROZEN;
+use super::{Process, Rule, State, Word};
+
+/// Which entry a call belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// The entry with this number, from 0.
+    Entry(u32),
+    /// It is settled that none applies.
+    BeforeAll,
+    /// The writer may still add one.
+    Wait,
+    /// What is committed cannot be read.
+    Unreadable,
+}
 
 /// What applies to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,35 +64,54 @@ impl<'a, W: Word> Reader<'a, W> {
 
     /// What call `call` of this communicator runs. Depends on nothing but the arguments and what is
     /// committed, so it is the same on every rank that gets an answer. One acquired word, then the
-    /// newest entry and its rules; no allocation.
+    /// newest entry and its rules; no allocation. The first rule that matches counts.
     pub fn at(&self, call: u64, collective: u8, bytes: u64) -> Answer {
+        match self.entry(call) {
+            (Version::Entry(slot), rules) => self.rule_of(slot, rules, collective, bytes),
+            (Version::BeforeAll, _) => Answer::NcclChooses,
+            (Version::Wait, _) => Answer::Wait,
+            (Version::Unreadable, _) => Answer::Unreadable,
+        }
+    }
+
+    /// Which entry call `call` belongs to; settled once it is anything but [`Version::Wait`].
+    pub fn version(&self, call: u64) -> Version {
+        self.entry(call).0
+    }
+
+    /// The same, and how many rules it has.
+    fn entry(&self, call: u64) -> (Version, u32) {
         let state = self.state();
         if !state.is_settled(call) {
-            return Answer::Wait;
+            return (Version::Wait, 0);
         }
         if state.entries > self.geometry.slots {
-            return Answer::Unreadable;
+            return (Version::Unreadable, 0);
         }
         // Entries apply from ever later calls, so the newest that applies comes first.
         for slot in (0..state.entries).rev() {
-            let at = self.geometry.slot_at(slot);
-            let Some(from) = self.word(at) else {
-                return Answer::Unreadable;
-            };
-            if from <= call {
-                return self.rule_of(at, collective, bytes);
+            match self.head_of(slot) {
+                None => return (Version::Unreadable, 0),
+                Some((from, rules)) if from <= call => return (Version::Entry(slot), rules),
+                Some(_) => {}
             }
         }
-        Answer::NcclChooses
+        (Version::BeforeAll, 0)
     }
 
-    fn rule_of(&self, slot_at: usize, collective: u8, bytes: u64) -> Answer {
-        let count = self.word(slot_at + 1).and_then(|n| u32::try_from(n).ok());
-        let Some(count) = count.filter(|n| *n <= self.geometry.rules) else {
-            return Answer::Unreadable;
-        };
-        for index in 0..count as usize {
-            let at = slot_at + SLOT_HEAD + index * WORDS;
+    /// From which call a slot applies and how many rules it has; `None` unless its seal says so.
+    fn head_of(&self, slot: u32) -> Option<(u64, u32)> {
+        let at = self.geometry.slot_at(slot);
+        let (from, head) = (self.word(at)?, self.word(at + 1)?);
+        let rules = lower(head);
+        let is_whole = head == slot_head(slot, from, rules) && rules <= self.geometry.rules;
+        is_whole.then_some((from, rules))
+    }
+
+    fn rule_of(&self, slot: u32, rules: u32, collective: u8, bytes: u64) -> Answer {
+        let first = self.geometry.slot_at(slot) + SLOT_HEAD;
+        for index in 0..rules as usize {
+            let at = first + index * WORDS;
             let words = [0, 1, 2, 3].map(|n| self.word(at + n));
             let [Some(a), Some(b), Some(c), Some(d)] = words else {
                 return Answer::Unreadable;
@@ -93,25 +127,10 @@ impl<'a, W: Word> Reader<'a, W> {
     }
 
     /// Ends the writer's say: for a rank that waited too long. Whoever wins the race, the outcome
-    /// is the same for everybody.
+    /// is the same for everybody. One instruction, whatever others do meanwhile.
     pub fn freeze(&self) {
-        let Some(word) = self.region.get(STATE_AT) else {
-            return;
-        };
-        let mut seen = word.acquire();
-        // The writer can win a bounded number of times: its slots are bounded, and so is its horizon.
-        while !State::unpack(seen).frozen {
-            match word.publish(
-                seen,
-                State {
-                    frozen: true,
-                    ..State::unpack(seen)
-                }
-                .pack(),
-            ) {
-                Ok(()) => return,
-                Err(now) => seen = now,
-            }
+        if let Some(word) = self.region.get(STATE_AT) {
+            word.set(FROZEN);
         }
     }
 
@@ -120,13 +139,18 @@ impl<'a, W: Word> Reader<'a, W> {
         State::unpack(self.region.get(STATE_AT).map_or(0, Word::acquire))
     }
 
-    /// The writer's heartbeat.
+    /// The writer's heartbeat: for whoever watches the writer. No choice may depend on it, since two
+    /// ranks can see it differently.
     pub fn heartbeat(&self) -> u64 {
         self.word(HEARTBEAT_AT).unwrap_or(0)
     }
 
+    /// Who claimed to be the writer, if anybody did. No choice may depend on it either.
+    pub fn writer(&self) -> Option<Process> {
+        Process::unpack(self.word(WRITER_AT)?)
+    }
+
     fn word(&self, at: usize) -> Option<u64> {
-        debug_assert!(at >= GEOMETRY_AT, "the header is read once");
         self.region.get(at).map(Word::read)
     }
 }

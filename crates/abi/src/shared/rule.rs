@@ -1,11 +1,10 @@
 //! One rule of a decision table in four words.
 
+use super::seal::{join, lower, seal};
 use crate::nccl::common::{ALGORITHMS, COLLECTIVES, PROTOCOLS};
 
 /// Words of a rule.
 pub(super) const WORDS: usize = 4;
-/// Marks a rule, so that zeroed or foreign memory is none.
-const MARK: u64 = 0xa6;
 
 /// What to run for calls of one collective with a size in a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,37 +25,44 @@ pub struct Rule {
     pub chunk_bytes: u64,
 }
 
-/// A rule as it lies in memory.
+/// A rule as it lies in memory: smallest size, largest size, seal (32 bits) and ids, chunk size.
 pub type PackedRule = [u64; WORDS];
 
 impl Rule {
-    /// As four words.
+    /// As four words, sealed.
     pub fn pack(self) -> PackedRule {
-        let ids = [
+        let ids = u32::from_be_bytes([
             self.collective,
             self.algorithm,
             self.protocol,
             self.channels,
-        ];
-        let ids = ids.iter().fold(MARK, |word, id| word << 8 | u64::from(*id));
-        [self.min_bytes, self.max_bytes, ids, self.chunk_bytes]
+        ]);
+        let Self {
+            min_bytes,
+            max_bytes,
+            chunk_bytes,
+            ..
+        } = self;
+        let check = seal([min_bytes, max_bytes, u64::from(ids), chunk_bytes]);
+        [min_bytes, max_bytes, join(check, ids), chunk_bytes]
     }
 
     /// From four words; `None` for what no writer of this version can have written.
     pub fn unpack(words: PackedRule) -> Option<Self> {
-        let [min_bytes, max_bytes, ids, chunk_bytes] = words;
-        #[allow(clippy::cast_possible_truncation)] // one byte each
-        let id = |shift: u32| (ids >> shift) as u8;
+        let [min_bytes, max_bytes, sealed, chunk_bytes] = words;
+        let ids = lower(sealed);
+        let [collective, algorithm, protocol, channels] = ids.to_be_bytes();
         let rule = Self {
-            collective: id(24),
+            collective,
             min_bytes,
             max_bytes,
-            algorithm: id(16),
-            protocol: id(8),
-            channels: id(0),
+            algorithm,
+            protocol,
+            channels,
             chunk_bytes,
         };
-        (ids >> 32 == MARK && rule.is_sane()).then_some(rule)
+        let check = seal([min_bytes, max_bytes, u64::from(ids), chunk_bytes]);
+        (sealed == join(check, ids) && rule.is_sane()).then_some(rule)
     }
 
     /// Whether NCCL knows these ids and counts.

@@ -6,7 +6,8 @@ const HORIZON_BITS: u32 = 48;
 const MOST_HORIZON: u64 = (1 << HORIZON_BITS) - 1;
 /// Bits of the entry count.
 const ENTRY_BITS: u32 = 15;
-const FROZEN: u64 = 1 << 63;
+/// The flag's bit; setting it is all a rank ever does to the word.
+pub(super) const FROZEN: u64 = 1 << 63;
 
 /// Everything that must change together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +21,8 @@ pub struct State {
 }
 
 impl State {
-    /// The largest horizon: the job no longer depends on the writer.
+    /// The largest horizon: the job no longer depends on the writer. No entry can apply from
+    /// here on, and no horizon is beyond it.
     pub const FOR_EVER: u64 = MOST_HORIZON;
     /// Most entries a log can have.
     pub const MOST_ENTRIES: u32 = (1 << ENTRY_BITS) - 1;

@@ -3,6 +3,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+#[cfg(target_endian = "big")]
+compile_error!("the layout in shared memory is little-endian, as NCCL's platforms are");
+
 /// An atomic 64-bit word.
 pub trait Word {
     /// Reads without ordering: for what was published through an acquired word.
@@ -11,8 +14,12 @@ pub trait Word {
     /// Writes without ordering: for what will be published.
     fn write(&self, value: u64);
 
-    /// Reads; everything written before the matching [`Word::publish`] is visible afterwards.
+    /// Reads; everything written before the matching [`Word::publish`] or [`Word::release`] is visible
+    /// afterwards.
     fn acquire(&self) -> u64;
+
+    /// Writes, publishing everything written before: for a word that only one side ever writes.
+    fn release(&self, value: u64);
 
     /// Changes `from` into `to`, publishing everything written before; `Err` with what is there
     /// when it is something else.
@@ -20,6 +27,9 @@ pub trait Word {
     /// # Errors
     /// The present value.
     fn publish(&self, from: u64, to: u64) -> Result<(), u64>;
+
+    /// Sets bits, whatever the others are or become; acquires and publishes. Never tries again.
+    fn set(&self, bits: u64);
 }
 
 impl Word for AtomicU64 {
@@ -35,8 +45,16 @@ impl Word for AtomicU64 {
         self.load(Ordering::Acquire)
     }
 
+    fn release(&self, value: u64) {
+        self.store(value, Ordering::Release);
+    }
+
     fn publish(&self, from: u64, to: u64) -> Result<(), u64> {
         self.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire)
             .map(|_| ())
+    }
+
+    fn set(&self, bits: u64) {
+        self.fetch_or(bits, Ordering::AcqRel);
     }
 }

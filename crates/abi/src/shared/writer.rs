@@ -1,15 +1,26 @@
 //! What the agent does: append entries at or beyond the horizon, and move the horizon.
 
-use super::layout::{Doubt, Geometry, HEARTBEAT_AT, SLOT_HEAD, STATE_AT};
-use super::rule::WORDS;
-use super::{Rule, State, Word};
+use super::layout::{Doubt, Geometry, HEARTBEAT_AT, STATE_AT, WRITER_AT, slot_head};
+use super::{Process, Rule, State, Word};
+
+/// Why a log could not be claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unclaimed {
+    /// It is no log of this version.
+    Doubt(Doubt),
+    /// This process is its writer, or became it at the same moment.
+    Held(Process),
+    /// A writer has a pid other than 0.
+    NoPid,
+}
 
 /// Why the log was not changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
     /// A rank froze it: it never changes again.
     Frozen,
-    /// The entry would apply to calls that may have been made already.
+    /// The entry would apply to calls that may have been made already, or not below the horizon
+    /// that comes with it.
     BelowHorizon {
         /// Where the horizon is.
         horizon: u64,
@@ -19,15 +30,18 @@ pub enum Refused {
         /// Where the horizon is.
         horizon: u64,
     },
+    /// At or beyond [`State::FOR_EVER`], where nothing can change.
+    Beyond,
     /// No slot is left.
     Full,
     /// More rules than a slot holds, or a rule no NCCL can run.
     Rules,
-    /// The log is damaged.
+    /// The log is damaged, or has a second writer.
     Damaged,
 }
 
-/// The agent's handle; there is one per log.
+/// The agent's handle; there is one per log: a second would fill the slot that the first is
+/// about to publish. [`Writer::claim`] sees to that.
 #[derive(Debug)]
 pub struct Writer<'a, W> {
     region: &'a [W],
@@ -35,7 +49,39 @@ pub struct Writer<'a, W> {
 }
 
 impl<'a, W: Word> Writer<'a, W> {
-    /// The writer of a region that was initialised.
+    /// The writer of a region that was initialised, if no other process is it. A writer that is
+    /// gone for certain is replaced: one that is only slow must not be, so `is_gone` answers true
+    /// only if no process with that pid and that start time exists. What the predecessor had not
+    /// published does not exist.
+    ///
+    /// # Errors
+    /// Anything that is not a log of this version, whole, or a writer that lives.
+    pub fn claim(
+        region: &'a [W],
+        me: Process,
+        is_gone: impl FnOnce(Process) -> bool,
+    ) -> Result<Self, Unclaimed> {
+        if me.pid == 0 {
+            return Err(Unclaimed::NoPid);
+        }
+        let writer = Self::new(region).map_err(Unclaimed::Doubt)?;
+        let word = region
+            .get(WRITER_AT)
+            .ok_or(Unclaimed::Doubt(Doubt::Short))?;
+        let seen = word.acquire();
+        if let Some(holder) = Process::unpack(seen)
+            && (holder == me || !is_gone(holder))
+        {
+            return Err(Unclaimed::Held(holder));
+        }
+        match word.publish(seen, me.pack()) {
+            Ok(()) => Ok(writer),
+            Err(now) => Err(Unclaimed::Held(Process::unpack(now).unwrap_or(me))),
+        }
+    }
+
+    /// The writer of a region that was initialised, for a caller that knows by other means that
+    /// there is no other.
     ///
     /// # Errors
     /// Anything that is not a log of this version, whole.
@@ -65,6 +111,9 @@ impl<'a, W: Word> Writer<'a, W> {
         let state = State::unpack(seen);
         if state.frozen {
             return Err(Refused::Frozen);
+        }
+        if horizon > State::FOR_EVER {
+            return Err(Refused::Beyond);
         }
         if effective_from < state.horizon || horizon <= effective_from {
             return Err(Refused::BelowHorizon {
@@ -103,6 +152,9 @@ impl<'a, W: Word> Writer<'a, W> {
         if state.frozen {
             return Err(Refused::Frozen);
         }
+        if horizon > State::FOR_EVER {
+            return Err(Refused::Beyond);
+        }
         if horizon <= state.horizon {
             return Err(Refused::Backwards {
                 horizon: state.horizon,
@@ -121,20 +173,21 @@ impl<'a, W: Word> Writer<'a, W> {
     /// Only ranks change the word beside the writer, and only to freeze it.
     fn publish(&self, seen: u64, to: State) -> Result<(), Refused> {
         let word = self.region.get(STATE_AT).ok_or(Refused::Damaged)?;
-        word.publish(seen, to.pack()).map_err(|_| Refused::Frozen)
+        word.publish(seen, to.pack())
+            .map_err(|now| match State::unpack(now).frozen {
+                true => Refused::Frozen,
+                false => Refused::Damaged,
+            })
     }
 
     fn fill(&self, slot: u32, effective_from: u64, rules: &[Rule]) -> Option<()> {
         let at = self.geometry.slot_at(slot);
-        self.region.get(at)?.write(effective_from);
-        self.region.get(at + 1)?.write(rules.len() as u64);
-        for (index, rule) in rules.iter().enumerate() {
-            for (offset, word) in rule.pack().into_iter().enumerate() {
-                self.region
-                    .get(at + SLOT_HEAD + index * WORDS + offset)?
-                    .write(word);
-            }
-        }
+        let count = u32::try_from(rules.len()).ok()?;
+        let head = slot_head(slot, effective_from, count);
+        let rules = rules.iter().flat_map(|rule| rule.pack());
+        let words = [effective_from, head].into_iter().chain(rules);
+        let slot = self.region.get(at..)?;
+        words.zip(slot).for_each(|(value, word)| word.write(value));
         Some(())
     }
 }
