@@ -2,4 +2,5 @@
 
 pub mod common;
 pub mod env;
+pub mod profiler;
 pub mod tuner;

@@ -46,6 +46,10 @@ impl Word for Checked {
         self.0.store(value, Ordering::Release);
     }
 
+    fn add(&self, by: u64) {
+        self.0.fetch_add(by, Ordering::Relaxed);
+    }
+
     fn set(&self, bits: u64) {
         self.0.fetch_or(bits, Ordering::AcqRel);
     }

@@ -11,6 +11,11 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use ccl_abi::nccl::env::{EnvV1, EnvV2};
+use ccl_abi::nccl::profiler::{
+    CollectiveV1, CollectiveV2, CollectiveV3, CollectiveV4, CollectiveV5, DescriptorV1,
+    DescriptorV2, DescriptorV3, DescriptorV4, DescriptorV5, DescriptorV6, KernelChannelV4,
+    ProfilerV1, ProfilerV2, ProfilerV3, ProfilerV4, ProfilerV5, ProfilerV6, ProxyOp,
+};
 use ccl_abi::nccl::tuner::{Constants, NvlDomainInfo, TunerV2, TunerV3, TunerV4, TunerV5, TunerV6};
 
 /// Expression in C, value in Rust.
@@ -91,6 +96,90 @@ fn expected() -> Vec<(&'static str, usize)> {
     ]
 }
 
+/// The same for the profiler, whose versions differ in one union.
+fn expected_of_profiler() -> Vec<(String, usize)> {
+    const OF: usize = offset_of!(DescriptorV1, of);
+    let sizes = [
+        (size_of::<ProfilerV1>(), size_of::<DescriptorV1>()),
+        (size_of::<ProfilerV2>(), size_of::<DescriptorV2>()),
+        (size_of::<ProfilerV3>(), size_of::<DescriptorV3>()),
+        (size_of::<ProfilerV4>(), size_of::<DescriptorV4>()),
+        (size_of::<ProfilerV5>(), size_of::<DescriptorV5>()),
+        (size_of::<ProfilerV6>(), size_of::<DescriptorV6>()),
+    ];
+    let mut all = Vec::new();
+    for ((profiler, descriptor), version) in sizes.into_iter().zip(1..) {
+        let name = format!("ncclProfilerEventDescr_v{version}_t");
+        all.push((format!("sizeof(ncclProfiler_v{version}_t)"), profiler));
+        all.push((format!("sizeof({name})"), descriptor));
+        all.push((format!("offsetof({name}, rank)"), 16));
+    }
+    let mut member = |version: u32, member: &str, offset: usize| {
+        let name = format!("ncclProfilerEventDescr_v{version}_t");
+        all.push((format!("offsetof({name}, {member})"), OF + offset));
+    };
+    member(1, "coll.seqNumber", offset_of!(CollectiveV1, sequence));
+    member(1, "coll.func", offset_of!(CollectiveV1, function));
+    member(1, "coll.count", offset_of!(CollectiveV1, count));
+    member(1, "coll.datatype", offset_of!(CollectiveV1, datatype));
+    member(
+        1,
+        "coll.nMaxChannels",
+        offset_of!(CollectiveV1, most_channels),
+    );
+    member(1, "coll.nWarps", offset_of!(CollectiveV1, warps));
+    member(1, "coll.algo", offset_of!(CollectiveV1, algorithm));
+    member(1, "coll.proto", offset_of!(CollectiveV1, protocol));
+    member(2, "coll.commHash", offset_of!(CollectiveV2, comm_hash));
+    member(2, "coll.count", offset_of!(CollectiveV2, count));
+    member(2, "coll.datatype", offset_of!(CollectiveV2, datatype));
+    member(
+        2,
+        "coll.nMaxChannels",
+        offset_of!(CollectiveV2, most_channels),
+    );
+    member(2, "coll.proto", offset_of!(CollectiveV2, protocol));
+    member(3, "coll.count", offset_of!(CollectiveV3, count));
+    member(3, "coll.nWarps", offset_of!(CollectiveV3, warps));
+    member(3, "coll.proto", offset_of!(CollectiveV3, protocol));
+    for version in 4..=6 {
+        member(version, "coll.func", offset_of!(CollectiveV4, function));
+        member(version, "coll.count", offset_of!(CollectiveV4, count));
+        member(
+            version,
+            "coll.nChannels",
+            offset_of!(CollectiveV4, channels),
+        );
+        member(version, "coll.nWarps", offset_of!(CollectiveV4, warps));
+        member(version, "coll.algo", offset_of!(CollectiveV4, algorithm));
+        member(version, "coll.proto", offset_of!(CollectiveV4, protocol));
+        member(version, "proxyOp.isSend", offset_of!(ProxyOp, is_send));
+        member(
+            version,
+            "kernelCh.pTimer",
+            offset_of!(KernelChannelV4, timer_ns),
+        );
+    }
+    member(
+        5,
+        "coll.parentGroup",
+        offset_of!(CollectiveV5, parent_group),
+    );
+    member(
+        6,
+        "coll.parentGroup",
+        offset_of!(CollectiveV5, parent_group),
+    );
+    member(1, "proxyOp.pid", offset_of!(ProxyOp, pid));
+    all
+}
+
+/// Everything, the tuner and the environment first.
+fn all_expected() -> Vec<(String, usize)> {
+    let first = expected().into_iter().map(|(c, rust)| (c.to_owned(), rust));
+    first.chain(expected_of_profiler()).collect()
+}
+
 #[test]
 fn layouts_are_those_of_nccls_headers() {
     let Some(source) = std::env::var_os("CCL_NCCL_SOURCE").map(PathBuf::from) else {
@@ -105,8 +194,9 @@ fn layouts_are_those_of_nccls_headers() {
     );
     // What the headers take from NCCL's others: a result, a function id, a logger.
     let mut program = String::from(
-        "#include <stddef.h>\n#include <stdint.h>\n#include <stdio.h>\n\
-         typedef int ncclResult_t; typedef int ncclFunc_t;\n\
+        "#include <stdbool.h>\n#include <stddef.h>\n#include <stdint.h>\n#include <stdio.h>\n\
+         #include <sys/types.h>\n\
+         typedef int ncclResult_t; typedef int ncclFunc_t; typedef pid_t ncclPid_t;\n\
          typedef void (*ncclDebugLogger_t)(int, unsigned long, const char*, int, const char*, ...);\n",
     );
     for version in 2..=6 {
@@ -118,8 +208,15 @@ fn layouts_are_those_of_nccls_headers() {
         let text = std::fs::read_to_string(header).unwrap();
         program.push_str(&text.replace("#include \"nccl.h\"", ""));
     }
+    for version in 1..=6 {
+        let _ = writeln!(
+            program,
+            "typedef int ncclProfilerEventState_v{version}_t;\n\
+             #include \"../profiler/profiler_v{version}.h\""
+        );
+    }
     program.push_str("int main(void) {\n");
-    for (expression, _) in expected() {
+    for (expression, _) in all_expected() {
         let _ = writeln!(program, "printf(\"%zu\\n\", (size_t){expression});");
     }
     program.push_str("return 0; }\n");
@@ -149,7 +246,9 @@ fn layouts_are_those_of_nccls_headers() {
         .lines()
         .map(|line| line.parse().unwrap())
         .collect();
-    for ((expression, ours), theirs) in expected().into_iter().zip(seen) {
+    let all = all_expected();
+    assert_eq!(all.len(), seen.len());
+    for ((expression, ours), theirs) in all.into_iter().zip(seen) {
         assert_eq!(ours, theirs, "{expression}");
     }
     std::fs::remove_dir_all(&folder).unwrap();

@@ -8,11 +8,10 @@
 use std::fmt::Write as _;
 use std::ptr::null_mut;
 
-use ccl_abi::shared::{Rule, State, Writer};
+use ccl_abi::shared::{Mapping, Rule, State, Writer};
 use divan::Bencher;
 use nccl_ccl_agent::exports::ncclTunerPlugin_v6 as V6;
 use nccl_ccl_agent::live::{GEOMETRY, file_name};
-use nccl_ccl_agent::mapping::Mapping;
 
 fn main() {
     divan::main();

@@ -18,7 +18,6 @@ pub mod environment;
 pub mod exports;
 pub mod live;
 pub mod log;
-pub mod mapping;
 pub mod mode;
 pub mod policy;
 pub mod tuner;

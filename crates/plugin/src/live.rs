@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use ccl_abi::shared::{Answer, Geometry, Reader, Rule, initialise};
 
-use crate::mapping::Mapping;
+use ccl_abi::shared::Mapping;
 
 /// The size of every log: 1,024 entries of up to 64 rules, 2 MiB.
 pub const GEOMETRY: Geometry = Geometry {

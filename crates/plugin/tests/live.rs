@@ -19,10 +19,9 @@ use std::process::{Child, Command, Stdio};
 use std::ptr::null_mut;
 use std::time::{Duration, Instant};
 
-use ccl_abi::shared::{Rule, State, Writer};
+use ccl_abi::shared::{Mapping, Rule, State, Writer};
 use nccl_ccl_agent::exports::ncclTunerPlugin_v6 as V6;
 use nccl_ccl_agent::live::{GEOMETRY, file_name};
-use nccl_ccl_agent::mapping::Mapping;
 
 const ALL_REDUCE: c_int = 4;
 const COMM_ID: u64 = 0xfeed;

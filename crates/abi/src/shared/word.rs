@@ -28,6 +28,9 @@ pub trait Word {
     /// The present value.
     fn publish(&self, from: u64, to: u64) -> Result<(), u64>;
 
+    /// Adds, without ordering: for a count.
+    fn add(&self, by: u64);
+
     /// Sets bits, whatever the others are or become; acquires and publishes. Never tries again.
     fn set(&self, bits: u64);
 }
@@ -52,6 +55,10 @@ impl Word for AtomicU64 {
     fn publish(&self, from: u64, to: u64) -> Result<(), u64> {
         self.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire)
             .map(|_| ())
+    }
+
+    fn add(&self, by: u64) {
+        self.fetch_add(by, Ordering::Relaxed);
     }
 
     fn set(&self, bits: u64) {
