@@ -176,8 +176,14 @@ fn communicators_the_observer_and_what_it_asks_for() {
         rank: 3,
     };
     assert_eq!(ring.membership(0), None);
-    assert_eq!(ring.join(member), Some(0));
+    ring.describe(0, member);
     assert_eq!(ring.membership(0), Some(member));
+    assert_eq!(ring.membership(4096), None);
+    ring.describe(4096, member);
+    assert_eq!(
+        (ring.membership(0), ring.membership(4096)),
+        (None, Some(member))
+    );
     let other = Process { pid: 8, started: 1 };
     assert_eq!(ring.claim(ME, |_| false), Ok(()));
     assert_eq!(ring.claim(other, |_| false), Err(ME));

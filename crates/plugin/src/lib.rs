@@ -10,9 +10,9 @@
 //! ranks, nodes, communicator id, collective, bytes and aggregated operations. Never on
 //! whether a buffer is registered, on the values of the cost table, or on anything measured here.
 //!
-//! Built so far: the tuner interfaces v2 to v6, with a static policy file, or live from a job's
-//! decision logs on one machine (v5 and v6, which say which communicator it is), and the environment
-//! interfaces v1 and v2. The profiler is not.
+//! Three interfaces in one object: the tuner v2 to v6, with a static policy file, or live from a
+//! job's decision logs on one machine (v5 and v6, which say which communicator it is); the profiler
+//! v1 to v6, into a ring that `ccl-agent observe` reads; the environment v1 and v2.
 
 pub mod environment;
 pub mod exports;
@@ -20,5 +20,6 @@ pub mod live;
 pub mod log;
 pub mod mode;
 pub mod policy;
+pub mod profiler;
 pub mod tuner;
 pub mod version;

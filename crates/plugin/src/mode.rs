@@ -9,14 +9,40 @@ pub enum Mode {
     Static(PathBuf),
     /// Follow the decision logs in a job directory.
     Live(PathBuf),
+    /// Decide nothing; collectives are recorded in a job directory.
+    Observe(PathBuf),
     /// Leave everything to NCCL.
     Off(&'static str),
 }
 
+/// How much of each collective is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// What NCCL chose, not how long it took.
+    Collectives,
+    /// And the kernels on the GPU.
+    Kernels,
+    /// And every network transfer.
+    Transfers,
+}
+
+/// What the profiler is asked to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recording {
+    /// Where the ring goes.
+    pub job: PathBuf,
+    /// How much.
+    pub depth: Depth,
+    /// One collective in this many.
+    pub one_in: u32,
+    /// The durations come from a simulation, and are marked so.
+    pub is_simulated: bool,
+}
+
 impl Mode {
-    /// `CCL_AGENT_MODE` (`static`, `live` or `off`), the job directory in `CCL_AGENT_JOB`, and the
-    /// policy in `CCL_AGENT_POLICY` or, as NVIDIA's
-    /// example has it, `NCCL_TUNER_CONFIG_FILE`. A file that is named means `static`.
+    /// `CCL_AGENT_MODE` (`static`, `live`, `observe` or `off`), the job directory in
+    /// `CCL_AGENT_JOB`, and the policy in `CCL_AGENT_POLICY` or, as NVIDIA's example has it,
+    /// `NCCL_TUNER_CONFIG_FILE`. A file that is named means `static`; a directory alone, `observe`.
     pub fn from(variable: impl Fn(&str) -> Option<String>) -> Self {
         let file = variable("CCL_AGENT_POLICY")
             .or_else(|| variable("NCCL_TUNER_CONFIG_FILE"))
@@ -32,16 +58,49 @@ impl Mode {
             },
             (Some("off"), _) => Self::Off("switched off by CCL_AGENT_MODE"),
             (None | Some("" | "static"), Some(file)) => Self::Static(file),
-            (None | Some("" | "static"), None) => {
-                Self::Off("no policy: name one in CCL_AGENT_POLICY or NCCL_TUNER_CONFIG_FILE")
-            }
-            (Some("observe"), _) => Self::Off("this mode is not built yet"),
-            (Some(_), _) => Self::Off("CCL_AGENT_MODE is none of static, live, off"),
+            (Some("observe"), _) => match job {
+                Some(job) => Self::Observe(job),
+                None => Self::Off("observe, but CCL_AGENT_JOB names no directory"),
+            },
+            (None | Some("" | "static"), None) => match job {
+                Some(job) if variable("CCL_AGENT_MODE").is_none_or(|mode| mode.is_empty()) => {
+                    Self::Observe(job)
+                }
+                _ => Self::Off("no policy: name one in CCL_AGENT_POLICY or NCCL_TUNER_CONFIG_FILE"),
+            },
+            (Some(_), _) => Self::Off("CCL_AGENT_MODE is none of static, live, observe, off"),
         }
+    }
+
+    /// What to record: everything, wherever a job directory is named and the mode is not `off`.
+    /// `CCL_AGENT_DEPTH` (`collectives`, `kernels`, `transfers`) and `CCL_AGENT_SAMPLE` (one in how
+    /// many) ask for less; what cannot be read of them means nothing is recorded.
+    pub fn recording(variable: impl Fn(&str) -> Option<String>) -> Option<Recording> {
+        let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
+        if variable("CCL_AGENT_MODE").as_deref() == Some("off") {
+            return None;
+        }
+        let depth = match variable("CCL_AGENT_DEPTH").as_deref() {
+            None | Some("transfers") => Depth::Transfers,
+            Some("kernels") => Depth::Kernels,
+            Some("collectives") => Depth::Collectives,
+            Some(_) => return None,
+        };
+        let one_in = match variable("CCL_AGENT_SAMPLE") {
+            None => 1,
+            Some(text) => text.parse().ok().filter(|n| *n > 0)?,
+        };
+        Some(Recording {
+            job: PathBuf::from(variable("CCL_AGENT_JOB")?),
+            depth,
+            one_in,
+            is_simulated: variable("CCL_AGENT_SIMULATED").as_deref() == Some("1"),
+        })
     }
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -52,6 +111,38 @@ mod tests {
                 .find(|(n, _)| *n == name)
                 .map(|(_, value)| (*value).to_owned())
         })
+    }
+
+    #[test]
+    fn a_job_directory_is_recorded_in_unless_it_is_off() {
+        let recording = |variables: &[(&str, &str)]| {
+            Mode::recording(|name| {
+                let found = variables.iter().find(|(n, _)| *n == name);
+                found.map(|(_, value)| (*value).to_owned())
+            })
+        };
+        let job = ("CCL_AGENT_JOB", "d");
+        assert_eq!(mode(&[job]), Mode::Observe(PathBuf::from("d")));
+        let all = recording(&[job]).unwrap();
+        assert_eq!(
+            (all.depth, all.one_in, all.is_simulated),
+            (Depth::Transfers, 1, false)
+        );
+        let less = [
+            job,
+            ("CCL_AGENT_DEPTH", "kernels"),
+            ("CCL_AGENT_SAMPLE", "10"),
+        ];
+        let less = recording(&less).unwrap();
+        assert_eq!((less.depth, less.one_in), (Depth::Kernels, 10));
+        for nothing in [
+            vec![],
+            vec![job, ("CCL_AGENT_MODE", "off")],
+            vec![job, ("CCL_AGENT_DEPTH", "abyss")],
+            vec![job, ("CCL_AGENT_SAMPLE", "0")],
+        ] {
+            assert_eq!(recording(&nothing), None, "{nothing:?}");
+        }
     }
 
     #[test]

@@ -76,6 +76,7 @@ impl Tuner {
         let path = match mode {
             Mode::Off(why) => return Err((*why).to_owned()),
             Mode::Live(job) => return Self::live(job, communicator, log),
+            Mode::Observe(_) => return Ok(Self::off(log)),
             Mode::Static(path) => path,
         };
         let shown = path.display();

@@ -19,6 +19,7 @@ unsafe extern "C" {
         file: c_int,
         offset: i64,
     ) -> *mut c_void;
+    fn posix_fallocate(file: c_int, offset: i64, bytes: i64) -> c_int;
     fn munmap(address: *mut c_void, bytes: usize) -> c_int;
 }
 
@@ -56,7 +57,7 @@ impl Mapping {
             .open(path)?;
         // Growing a new file is the same whoever does it first; zeros are what it grows by.
         if file.metadata()?.len() == 0 {
-            file.set_len(length)?;
+            reserve(&file, length)?;
         }
         if file.metadata()?.len() != length {
             return Err(io::Error::new(
@@ -65,6 +66,35 @@ impl Mapping {
             ));
         }
         Self::map(&file, bytes, words)
+    }
+
+    /// Maps a file that is not there yet, made of zeros.
+    ///
+    /// # Errors
+    /// What the file system says; a file that is there.
+    pub fn create(path: &Path, words: usize) -> io::Result<Self> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(path)?;
+        let bytes = words * size_of::<u64>();
+        reserve(&file, bytes as u64)?;
+        Self::map(&file, bytes, words)
+    }
+
+    /// Maps a file that is there, whatever its length is.
+    ///
+    /// # Errors
+    /// What the file system says; a file that is no number of words.
+    pub fn existing(path: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        let bytes = usize::try_from(file.metadata()?.len()).unwrap_or(0);
+        if bytes == 0 || !bytes.is_multiple_of(size_of::<u64>()) {
+            let what = "not a number of words";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+        }
+        Self::map(&file, bytes, bytes / size_of::<u64>())
     }
 
     fn map(file: &File, bytes: usize, words: usize) -> io::Result<Self> {
@@ -95,6 +125,17 @@ impl Mapping {
         // processes change it through atomics only. Nobody shortens the file: a rank that did
         // would take itself down as well.
         unsafe { std::slice::from_raw_parts(self.start, self.words) }
+    }
+}
+
+/// Makes the file that long, with memory behind every byte: touching a page that a full file system
+/// cannot supply would kill the process.
+fn reserve(file: &File, bytes: u64) -> io::Result<()> {
+    let bytes = i64::try_from(bytes).map_err(io::Error::other)?;
+    // SAFETY: an open file and a length; it answers an error number.
+    match unsafe { posix_fallocate(file.as_raw_fd(), 0, bytes) } {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error)),
     }
 }
 

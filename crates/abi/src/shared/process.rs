@@ -13,6 +13,29 @@ pub struct Process {
 }
 
 impl Process {
+    /// The one that asks; start time 0 where `/proc` cannot be read.
+    pub fn this() -> Self {
+        let pid = std::process::id();
+        Self::living(pid).unwrap_or(Self { pid, started: 0 })
+    }
+
+    /// The one that has this pid now, if any has.
+    pub fn living(pid: u32) -> Option<Self> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The second field is a name in brackets that can hold anything.
+        let (_, fields) = stat.rsplit_once(')')?;
+        let ticks: u64 = fields.split_whitespace().nth(19)?.parse().ok()?;
+        Some(Self {
+            pid,
+            started: lower(ticks),
+        })
+    }
+
+    /// Whether no process with that pid and that start time exists here.
+    pub fn is_gone(self) -> bool {
+        Self::living(self.pid) != Some(self)
+    }
+
     /// As one word, so that one compare-and-swap replaces it.
     pub(super) fn pack(self) -> u64 {
         join(self.pid, self.started)

@@ -12,8 +12,7 @@
 //!      8    the observer, 0 while there is none
 //!     16    dropped, 17 events without a place, 18 events of what was over
 //!     24    control: mask of events in the upper half, one in how many is recorded in the lower
-//!     32    communicators
-//!     40..  the table of communicators: id; ranks and nodes; rank
+//!     32..  the table of communicators: id; ranks and nodes; how often the place was used and rank
 //!     ..    the queue of records
 //! ```
 
@@ -33,11 +32,11 @@ const FLAGS_AT: usize = 5;
 const OBSERVER_AT: usize = 8;
 const DROPPED_AT: usize = 16;
 const CONTROL_AT: usize = 24;
-const COMMUNICATORS_AT: usize = 32;
-const TABLE_AT: usize = 40;
+const TABLE_AT: usize = 32;
 const TABLE_ENTRY: usize = 3;
-/// Communicators a ring can tell apart.
-pub const MOST_COMMUNICATORS: u32 = 1024;
+/// Communicators that can be open at once. A communicator's number is its place in the table plus a
+/// multiple of this, so that the place's next one has another.
+pub const MOST_COMMUNICATORS: u32 = 1 << 12;
 const QUEUE_AT: usize = TABLE_AT + MOST_COMMUNICATORS as usize * TABLE_ENTRY;
 
 /// A communicator as one rank sees it.
@@ -212,48 +211,34 @@ impl<'a, W: Word> Ring<'a, W> {
         }
     }
 
-    /// Adds a communicator to the table; `None` when it is full. For one caller at a time.
-    pub fn join(&self, member: Membership) -> Option<u32> {
-        let count = self.region.get(COMMUNICATORS_AT)?;
-        let number = u32::try_from(count.read()).ok()?;
-        if number >= MOST_COMMUNICATORS {
-            return None;
-        }
-        self.describe(number, member);
-        count.release(u64::from(number) + 1);
-        Some(number)
-    }
-
-    /// Says what a communicator is, once that is known.
+    /// Says what a communicator is. A later one can get the same place in the table: records of
+    /// the earlier that are popped after that belong to nobody who is known.
     pub fn describe(&self, number: u32, member: Membership) {
-        let at = TABLE_AT + number as usize * TABLE_ENTRY;
-        let words = [
-            member.id,
-            join(member.ranks, member.nodes),
-            u64::from(member.rank),
-        ];
-        if let Some(entry) = self.region.get(at..at + TABLE_ENTRY)
-            && number < MOST_COMMUNICATORS
-        {
-            for (word, value) in entry.iter().zip(words) {
-                word.write(value);
-            }
-        }
+        let at = TABLE_AT + (number % MOST_COMMUNICATORS) as usize * TABLE_ENTRY;
+        let Some([id, shape, who]) = self.region.get(at..at + TABLE_ENTRY) else {
+            return;
+        };
+        // Unknown while it changes.
+        who.write(0);
+        id.release(member.id);
+        shape.release(join(member.ranks, member.nodes));
+        who.release(join(number / MOST_COMMUNICATORS + 1, member.rank));
     }
 
-    /// A communicator of the table.
+    /// The communicator with this number.
     pub fn membership(&self, number: u32) -> Option<Membership> {
-        let known = self.region.get(COMMUNICATORS_AT)?.acquire();
-        if u64::from(number) >= known.min(u64::from(MOST_COMMUNICATORS)) {
+        let at = TABLE_AT + (number % MOST_COMMUNICATORS) as usize * TABLE_ENTRY;
+        let [id, shape, who] = self.region.get(at..at + TABLE_ENTRY)? else {
             return None;
-        }
-        let at = TABLE_AT + number as usize * TABLE_ENTRY;
-        let shape = self.word(at + 1);
-        Some(Membership {
-            id: self.word(at),
+        };
+        let seen = who.acquire();
+        let (id, shape) = (id.acquire(), shape.acquire());
+        let is_it = upper(seen) == number / MOST_COMMUNICATORS + 1 && who.read() == seen;
+        is_it.then_some(Membership {
+            id,
             ranks: upper(shape),
             nodes: lower(shape),
-            rank: lower(self.word(at + 2)),
+            rank: lower(seen),
         })
     }
 

@@ -1,0 +1,121 @@
+//! The ring of this process: made once, kept as long as the process lives.
+
+use std::ffi::c_int;
+use std::io;
+use std::path::Path;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use ccl_abi::nccl::profiler::kind;
+use ccl_abi::shared::{Control, Mapping, Process, Record, Ring};
+
+use super::clock;
+
+/// Records the ring holds: 1 MiB, a second at 8,000 collectives a second.
+const SLOTS: u32 = 8192;
+
+/// The kinds of events that are asked for.
+pub const ALL_KINDS: u32 =
+    (kind::COLLECTIVE | kind::PROXY_OP | kind::PROXY_STEP | kind::KERNEL_CHANNEL) as u32;
+
+/// Name of a process's ring; `attempt` tells two processes apart that have the same pid, in two
+/// containers that share the directory.
+pub fn file_name(pid: u32, attempt: u32) -> String {
+    format!("events-{pid}-{attempt}.ring")
+}
+
+/// The process's ring.
+#[derive(Debug)]
+pub struct Recorder {
+    mapping: Mapping,
+    pid: c_int,
+}
+
+static RECORDER: OnceLock<Option<Recorder>> = OnceLock::new();
+/// Set in a child that the process forked: the ring is its parent's.
+static FORKED: AtomicBool = AtomicBool::new(false);
+
+unsafe extern "C" {
+    fn pthread_atfork(
+        prepare: Option<unsafe extern "C" fn()>,
+        parent: Option<unsafe extern "C" fn()>,
+        child: Option<unsafe extern "C" fn()>,
+    ) -> c_int;
+}
+
+unsafe extern "C" fn in_child() {
+    FORKED.store(true, Ordering::Relaxed);
+}
+
+impl Recorder {
+    /// The process's ring in the job directory, made by whoever asks first.
+    ///
+    /// # Errors
+    /// What the file system says, for the first who asks; `None` later.
+    pub fn of_process(
+        job: &Path,
+        control: Control,
+        is_simulated: bool,
+    ) -> io::Result<&'static Self> {
+        let mut failed = None;
+        let recorder = RECORDER.get_or_init(|| match Self::new(job, control, is_simulated) {
+            Ok(recorder) => Some(recorder),
+            Err(error) => {
+                failed = Some(error);
+                None
+            }
+        });
+        match (recorder, failed) {
+            (Some(recorder), _) => Ok(recorder),
+            (None, Some(error)) => Err(error),
+            (None, None) => Err(io::Error::other("no ring could be made before")),
+        }
+    }
+
+    fn new(job: &Path, control: Control, is_simulated: bool) -> io::Result<Self> {
+        let invalid = || io::Error::new(io::ErrorKind::InvalidData, "a ring of another size");
+        let words = Ring::<AtomicU64>::words(SLOTS).ok_or_else(invalid)?;
+        let pid = std::process::id();
+        let mut attempt = 0;
+        let mapping = loop {
+            match Mapping::create(&job.join(file_name(pid, attempt)), words) {
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists && attempt < 1000 => {
+                    attempt += 1
+                }
+                other => break other?,
+            }
+        };
+        let maker = Process::this();
+        let wall = clock::wall_minus_monotonic_ns();
+        Ring::initialise(mapping.words(), SLOTS, maker, wall, is_simulated, control)
+            .map_err(|_| invalid())?;
+        // SAFETY: a handler that stores a flag is all a fork may run.
+        unsafe { pthread_atfork(None, None, Some(in_child)) };
+        Ok(Self {
+            mapping,
+            pid: c_int::try_from(pid).unwrap_or(0),
+        })
+    }
+
+    /// The ring.
+    pub fn ring(&self) -> Ring<'_, AtomicU64> {
+        Ring::again(self.mapping.words(), SLOTS)
+    }
+
+    /// Whether this process may write: not one that was forked from the ring's.
+    pub fn is_ours(&self) -> bool {
+        !FORKED.load(Ordering::Relaxed)
+    }
+
+    /// The process that made the ring.
+    pub fn pid(&self) -> c_int {
+        self.pid
+    }
+
+    /// Adds a record.
+    pub fn push(&self, record: &Record) {
+        if self.is_ours() {
+            self.ring().push(record);
+        }
+    }
+}
