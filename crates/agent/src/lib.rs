@@ -12,6 +12,7 @@
 pub mod asker;
 pub mod guard;
 pub mod mind;
+pub mod observe;
 pub mod oracle;
 mod phases;
 pub mod run_dir;
