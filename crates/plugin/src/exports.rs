@@ -11,6 +11,7 @@ use ccl_abi::nccl::tuner::{
     Constants, Name, NvlDomainInfo, TunerV2, TunerV3, TunerV4, TunerV5, TunerV6,
 };
 
+use crate::context;
 use crate::environment;
 use crate::log::Log;
 use crate::mode::Mode;
@@ -131,17 +132,9 @@ fn start(context: *mut *mut c_void, communicator: Communicator, logger: Option<L
     }
     let mode = Mode::from(|name| std::env::var(name).ok());
     let tuner = Box::new(Tuner::new(&mode, communicator, Log(logger)));
+    let opened = context::open(tuner).unwrap_or(std::ptr::null_mut());
     // SAFETY: NCCL passes a place for one pointer; null was turned away above.
-    unsafe { *context = Box::into_raw(tuner).cast() };
-}
-
-/// The tuner behind a context.
-///
-/// # Safety
-/// `context` is null, or was made by [`start`] and not yet passed to [`finalize`].
-unsafe fn tuner<'a>(context: *mut c_void) -> Option<&'a Tuner> {
-    // SAFETY: as the caller promises; `Tuner` is only ever shared.
-    unsafe { context.cast::<Tuner>().cast_const().as_ref() }
+    unsafe { *context = opened };
 }
 
 unsafe extern "C" fn init_v2(
@@ -195,8 +188,8 @@ unsafe extern "C" fn get_coll_info_v2(
     channels: *mut c_int,
 ) -> NcclResult {
     harmless(|| {
-        // SAFETY: NCCL hands back what init gave it, between init and destroy.
-        let Some(tuner) = (unsafe { tuner(context) }) else {
+        // SAFETY: NCCL ends a communicator after the last call on it.
+        let Some(tuner) = (unsafe { context::get(context) }) else {
             return;
         };
         let Ok(collective) = usize::try_from(collective) else {
@@ -237,8 +230,8 @@ unsafe extern "C" fn get_coll_info_v3(
     channels: *mut c_int,
 ) -> NcclResult {
     harmless(|| {
-        // SAFETY: NCCL hands back what init gave it, between init and destroy.
-        let Some(tuner) = (unsafe { tuner(context) }) else {
+        // SAFETY: NCCL ends a communicator after the last call on it.
+        let Some(tuner) = (unsafe { context::get(context) }) else {
             return;
         };
         let sizes = (usize::try_from(algorithms), usize::try_from(protocols));
@@ -297,8 +290,8 @@ unsafe extern "C" fn get_chunk_size(
     chunk_bytes: *mut usize,
 ) -> NcclResult {
     harmless(|| {
-        // SAFETY: NCCL hands back what init gave it, between init and finalize.
-        let Some(tuner) = (unsafe { tuner(context) }) else {
+        // SAFETY: NCCL ends a communicator after the last call on it.
+        let Some(tuner) = (unsafe { context::get(context) }) else {
             return;
         };
         let pair = (usize::try_from(algorithm), usize::try_from(protocol));
@@ -319,11 +312,8 @@ unsafe extern "C" fn get_chunk_size(
 
 unsafe extern "C" fn finalize(context: *mut c_void) -> NcclResult {
     harmless(|| {
-        if context.is_null() {
-            return;
+        if let Some(tuner) = context::close(context) {
+            tuner.report();
         }
-        // SAFETY: made by `start` with Box::into_raw; NCCL ends a context once.
-        let tuner = unsafe { Box::from_raw(context.cast::<Tuner>()) };
-        tuner.report();
     })
 }

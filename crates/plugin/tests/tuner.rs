@@ -344,5 +344,15 @@ fn misuse() {
             0
         );
         assert_eq!((V5.finalize)(context), 0);
+        // Once more, and calls on what is gone, also when its place is another's by now.
+        let mut other = null_mut();
+        (V5.init)(&mut other, 1, 8, 1, None, null_mut(), null_mut());
+        for gone in [context, std::ptr::dangling_mut(), usize::MAX as *mut c_void] {
+            assert_eq!((V5.finalize)(gone), 0);
+            let table = cells.as_mut_ptr().cast();
+            let ask = (V5.get_coll_info)(gone, ALL_REDUCE, 1, 1, table, 7, 3, 0, &mut channels);
+            assert_eq!((ask, channels), (0, 0));
+        }
+        assert_eq!((V5.finalize)(other), 0);
     }
 }
