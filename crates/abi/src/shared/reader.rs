@@ -64,7 +64,9 @@ impl<'a, W: Word> Reader<'a, W> {
 
     /// What call `call` of this communicator runs. Depends on nothing but the arguments and what is
     /// committed, so it is the same on every rank that gets an answer. One acquired word, then the
-    /// newest entry and its rules; no allocation. The first rule that matches counts.
+    /// newest entry and its rules; no allocation. The first rule that matches counts, and its seal is
+    /// checked; those before it are only passed by. So a flipped bit can hide a rule, from all ranks
+    /// alike, and never makes one up.
     pub fn at(&self, call: u64, collective: u8, bytes: u64) -> Answer {
         match self.entry(call) {
             (Version::Entry(slot), rules) => self.rule_of(slot, rules, collective, bytes),
@@ -88,15 +90,23 @@ impl<'a, W: Word> Reader<'a, W> {
         if state.entries > self.geometry.slots {
             return (Version::Unreadable, 0);
         }
-        // Entries apply from ever later calls, so the newest that applies comes first.
-        for slot in (0..state.entries).rev() {
+        // Entries apply from ever later calls. Nearly always it is the newest that applies; behind
+        // it each look halves what is left.
+        let mut found = (Version::BeforeAll, 0);
+        let (mut low, mut high) = (0, state.entries);
+        let mut slot = state.entries.saturating_sub(1);
+        while low < high {
             match self.head_of(slot) {
                 None => return (Version::Unreadable, 0),
-                Some((from, rules)) if from <= call => return (Version::Entry(slot), rules),
-                Some(_) => {}
+                Some((from, rules)) if from <= call => {
+                    found = (Version::Entry(slot), rules);
+                    low = slot + 1;
+                }
+                Some(_) => high = slot,
             }
+            slot = low + (high - low) / 2;
         }
-        (Version::BeforeAll, 0)
+        found
     }
 
     /// From which call a slot applies and how many rules it has; `None` unless its seal says so.
@@ -110,17 +120,21 @@ impl<'a, W: Word> Reader<'a, W> {
 
     fn rule_of(&self, slot: u32, rules: u32, collective: u8, bytes: u64) -> Answer {
         let first = self.geometry.slot_at(slot) + SLOT_HEAD;
-        for index in 0..rules as usize {
-            let at = first + index * WORDS;
-            let words = [0, 1, 2, 3].map(|n| self.word(at + n));
-            let [Some(a), Some(b), Some(c), Some(d)] = words else {
+        let Some(words) = self.region.get(first..first + rules as usize * WORDS) else {
+            return Answer::Unreadable;
+        };
+        for packed in words.chunks_exact(WORDS) {
+            let [min_bytes, max_bytes, ids, chunk_bytes] = packed else {
                 return Answer::Unreadable;
             };
-            let Some(rule) = Rule::unpack([a, b, c, d]) else {
-                return Answer::Unreadable;
-            };
-            if rule.matches(collective, bytes) {
-                return Answer::Run(rule);
+            let ids = ids.read();
+            if !Rule::is_for(ids, collective) {
+                continue;
+            }
+            let (min_bytes, max_bytes) = (min_bytes.read(), max_bytes.read());
+            if (min_bytes..=max_bytes).contains(&bytes) {
+                let packed = [min_bytes, max_bytes, ids, chunk_bytes.read()];
+                return Rule::unpack(packed).map_or(Answer::Unreadable, Answer::Run);
             }
         }
         Answer::NcclChooses

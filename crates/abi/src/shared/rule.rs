@@ -65,6 +65,11 @@ impl Rule {
         (sealed == join(check, ids) && rule.is_sane()).then_some(rule)
     }
 
+    /// Whether a rule with this third word is for this collective, should it be a rule at all.
+    pub(super) fn is_for(sealed: u64, collective: u8) -> bool {
+        lower(sealed) >> 24 == u32::from(collective)
+    }
+
     /// Whether NCCL knows these ids and counts.
     pub fn is_sane(&self) -> bool {
         usize::from(self.collective) < COLLECTIVES
