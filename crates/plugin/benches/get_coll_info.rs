@@ -8,10 +8,16 @@
 use std::fmt::Write as _;
 use std::ptr::null_mut;
 
+use ccl_abi::shared::job::{CommunicatorName, communicator_words, parts};
 use ccl_abi::shared::{Mapping, Rule, State, Writer};
 use divan::Bencher;
 use nccl_ccl_agent::exports::ncclTunerPlugin_v6 as V6;
-use nccl_ccl_agent::live::{GEOMETRY, file_name};
+
+const NAME: CommunicatorName = CommunicatorName {
+    id: 1,
+    ranks: 64,
+    nodes: 8,
+};
 
 fn main() {
     divan::main();
@@ -60,9 +66,9 @@ fn get_coll_info_live(bencher: Bencher<'_, '_>) {
     }
     let mut context = null_mut();
     unsafe { (V6.init)(&raw mut context, 1, 64, 8, None, null_mut(), null_mut()) };
-    let path = job.join(file_name(1, 64, 8));
-    let mapping = Mapping::open(&path, GEOMETRY.words().unwrap()).unwrap();
-    let writer = Writer::new(mapping.words()).unwrap();
+    let path = job.join(NAME.file());
+    let mapping = Mapping::open(&path, communicator_words().unwrap()).unwrap();
+    let writer = Writer::new(parts(mapping.words()).unwrap().0).unwrap();
     let rules: Vec<Rule> = (20..28u32)
         .map(|log| Rule {
             collective: 4,

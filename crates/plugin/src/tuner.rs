@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ccl_abi::nccl::common::{ALGORITHMS, IGNORE, PROTOCOLS};
 use ccl_abi::shared::Rule;
+use ccl_abi::shared::job::CommunicatorName;
 
+use crate::chain::Vendor;
 use crate::live::Live;
 use crate::log::Log;
 use crate::mode::Mode;
@@ -27,6 +29,8 @@ pub struct Communicator {
     pub nodes: u64,
     /// Its id, equal on all ranks.
     pub id: Option<u64>,
+    /// Its name in a job's directory, where it is known: see [`crate::identity`].
+    pub name: Option<CommunicatorName>,
 }
 
 /// What a call is to run.
@@ -45,6 +49,7 @@ pub struct Decision {
 pub struct Tuner {
     table: Table,
     live: Option<Live>,
+    vendor: Option<Vendor>,
     log: Log,
     /// By rule: its line, and how often NCCL could not run what it asks for.
     impossible: Box<[(u32, AtomicU64)]>,
@@ -67,6 +72,7 @@ impl Tuner {
         Self {
             table: Table::default(),
             live: None,
+            vendor: None,
             log,
             impossible: Box::default(),
         }
@@ -95,7 +101,9 @@ impl Tuner {
                 skipped.line, skipped.why
             ));
         }
-        let Communicator { ranks, nodes, id } = communicator;
+        let Communicator {
+            ranks, nodes, id, ..
+        } = communicator;
         let table = Table::compile(&parsed.rules, ranks, nodes, id);
         log.info(&format!(
             "{} rules from {shown} for {ranks} ranks on {nodes} nodes{}",
@@ -113,24 +121,41 @@ impl Tuner {
             .collect();
         Ok(Self {
             table,
-            live: None,
-            log,
             impossible,
+            ..Self::off(log)
         })
     }
 
     fn live(job: &Path, communicator: Communicator, log: Log) -> Result<Self, String> {
-        let Communicator { ranks, nodes, id } = communicator;
-        // Without an id two communicators of one shape could not be told apart, and their ranks
-        // would read each other's log.
-        let id = id.ok_or("live needs a tuner interface that names communicators, v5 or later")?;
-        let live = Live::open(job, id, ranks, nodes)
-            .map_err(|e| format!("the log in {}: {e}", job.display()))?;
-        log.info(&format!("live, following {}", job.display()));
+        let name = communicator.name.ok_or(
+            "live needs to know communicators apart: a tuner interface v5 or later, this profiler \
+             beside it in NCCL 2.27, or CCL_AGENT_INIT_ORDER from whoever starts the job",
+        )?;
+        let live =
+            Live::open(job, name).map_err(|e| format!("the log in {}: {e}", job.display()))?;
+        log.info(&format!(
+            "live, following {}",
+            job.join(name.file()).display()
+        ));
         Ok(Self {
             live: Some(live),
             ..Self::off(log)
         })
+    }
+
+    /// Asks a vendor's tuner first from now on.
+    pub fn chain(&mut self, vendor: Vendor) {
+        self.vendor = Some(vendor);
+    }
+
+    /// The vendor's tuner, if there is one.
+    pub fn vendor(&self) -> Option<&Vendor> {
+        self.vendor.as_ref()
+    }
+
+    /// Where this tuner's lines go.
+    pub fn log(&self) -> Log {
+        self.log
     }
 
     /// The first rule for this call that `can` run; what cannot is counted and skipped. No
@@ -143,16 +168,13 @@ impl Tuner {
         can: impl Fn(usize, usize) -> bool,
     ) -> Option<Decision> {
         if let Some(live) = &self.live {
-            // What is in a log was found possible for all ranks before it was published; a rank that
-            // finds it impossible all the same leaves it to NCCL rather than writing there.
-            let rule = live.next(u8::try_from(collective).ok()?, bytes)?;
             let Rule {
                 algorithm,
                 protocol,
                 channels,
                 ..
-            } = rule;
-            return can(usize::from(algorithm), usize::from(protocol)).then_some(Decision {
+            } = live.next(u8::try_from(collective).ok()?, bytes, can)?;
+            return Some(Decision {
                 algorithm,
                 protocol,
                 channels,
@@ -275,6 +297,13 @@ impl<'a> CostTable<'a> {
             .and_then(|i| self.cells.get(i));
         // Exactly -1 by definition; NaN and other negatives are doubts.
         cell.is_some_and(|cost| *cost >= 0.0 && cost.total_cmp(&IGNORE).is_ne())
+    }
+
+    /// Takes back what somebody else made the cheapest: of equals NCCL runs the first in the table.
+    pub fn outbid(&mut self) {
+        for cell in self.cells.iter_mut().filter(|cost| **cost == 0.0) {
+            *cell = f32::MIN_POSITIVE;
+        }
     }
 
     /// Makes this the cheapest; never an entry that cannot be run.
