@@ -96,7 +96,8 @@ impl Tuner {
             ));
         }
         let Communicator { ranks, nodes, id } = communicator;
-        let table = Table::compile(&parsed.rules, ranks, nodes, id);
+        let table = Table::compile(&parsed.rules, ranks, nodes, id)
+            .ok_or_else(|| format!("{shown}: too many of its rules overlap"))?;
         log.info(&format!(
             "{} rules from {shown} for {ranks} ranks on {nodes} nodes{}",
             parsed.rules.len(),
