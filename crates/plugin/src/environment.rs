@@ -8,9 +8,11 @@
 pub mod exports;
 
 use std::ffi::{CStr, CString, c_char};
+use std::path::Path;
 use std::sync::OnceLock;
 
 use crate::log::Log;
+use crate::text;
 
 /// Longest file, bytes.
 const MOST_BYTES: usize = 1 << 20;
@@ -28,7 +30,7 @@ pub fn start(log: Log) {
         return;
     };
     let shown = path.to_string_lossy().into_owned();
-    let read = std::fs::read_to_string(&path).map_err(|e| e.to_string());
+    let read = text::read(Path::new(&path), MOST_BYTES).map_err(|e| e.to_string());
     match read.and_then(|text| parse(&text)) {
         Ok(variables) => {
             let count = VARIABLES.get_or_init(|| variables).len();

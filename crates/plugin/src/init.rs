@@ -2,6 +2,7 @@
 //! chained before it. Here allocating and reading files is allowed; on a call it is not.
 
 use std::ffi::c_void;
+use std::path::Path;
 
 use ccl_abi::nccl::tuner::Constants;
 
@@ -11,6 +12,7 @@ use crate::context;
 use crate::identity::{InitCall, InitOrder};
 use crate::log::Log;
 use crate::mode::Mode;
+use crate::text;
 use crate::tuner::{Communicator, Tuner};
 
 /// What the user set, unless it is empty.
@@ -59,7 +61,7 @@ fn change_constants(into: &mut Constants, log: Log) {
     let Some(path) = variable("CCL_AGENT_MODEL_CONSTANTS") else {
         return;
     };
-    let read = std::fs::read_to_string(&path).map_err(|e| e.to_string());
+    let read = text::read(Path::new(&path), constants::MOST_BYTES).map_err(|e| e.to_string());
     match read.and_then(|text| constants::parse(&text)) {
         Ok(changes) => {
             constants::apply(&changes, into);

@@ -26,5 +26,6 @@ pub mod log;
 pub mod mode;
 pub mod policy;
 pub mod profiler;
+pub mod text;
 pub mod tuner;
 pub mod version;

@@ -11,7 +11,8 @@ use crate::chain::Vendor;
 use crate::live::Live;
 use crate::log::Log;
 use crate::mode::Mode;
-use crate::policy::{Entry, Table, parse};
+use crate::policy::{Entry, MOST_BYTES, Table, parse};
+use crate::text;
 use crate::version;
 
 /// NCCL's ids of what needs hardware that v2 names in flags.
@@ -86,7 +87,7 @@ impl Tuner {
             Mode::Static(path) => path,
         };
         let shown = path.display();
-        let text = std::fs::read_to_string(path).map_err(|e| format!("{shown}: {e}"))?;
+        let text = text::read(path, MOST_BYTES).map_err(|e| format!("{shown}: {e}"))?;
         let parsed = parse(&text).map_err(|e| format!("{shown}: {e}; nothing of it is used"))?;
         if let Some((first, last)) = parsed.releases {
             let loaded = version::loaded();
@@ -104,7 +105,8 @@ impl Tuner {
         let Communicator {
             ranks, nodes, id, ..
         } = communicator;
-        let table = Table::compile(&parsed.rules, ranks, nodes, id);
+        let table = Table::compile(&parsed.rules, ranks, nodes, id)
+            .ok_or_else(|| format!("{shown}: too many of its rules overlap"))?;
         log.info(&format!(
             "{} rules from {shown} for {ranks} ranks on {nodes} nodes{}",
             parsed.rules.len(),

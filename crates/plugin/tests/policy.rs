@@ -99,7 +99,7 @@ proptest! {
     #[test]
     fn the_table_is_the_file(rules in prop::collection::vec(rule(), 0..20), bytes in 0u64..220) {
         let (ranks, nodes, id) = (2, 1, Some(1));
-        let table = Table::compile(&rules, ranks, nodes, id);
+        let table = Table::compile(&rules, ranks, nodes, id).unwrap();
         for collective in 0..6usize {
             let found: Vec<u32> = table.lookup(collective, bytes).iter().map(|e| e.rule).collect();
             let expected: Vec<u32> = (0u32..)
@@ -121,7 +121,7 @@ proptest! {
     #[test]
     fn any_text_is_read_or_refused(text in "(#! ccl-agent 1\n)?([a-z0-9_,#! .-]{0,60}\n){0,6}") {
         if let Ok(parsed) = parse(&text) {
-            let table = Table::compile(&parsed.rules, 8, 1, None);
+            let table = Table::compile(&parsed.rules, 8, 1, None).unwrap();
             for collective in 0..7 {
                 for bytes in [0, 1, u64::MAX] {
                     for entry in table.lookup(collective, bytes) {
@@ -136,6 +136,21 @@ proptest! {
     fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         let _ = parse(&String::from_utf8_lossy(&bytes));
     }
+}
+
+/// As many rules as a file can hold, side by side and one in another: the first are used, the others
+/// would take more memory than there is.
+#[test]
+fn a_huge_file_is_compiled_or_refused_and_never_takes_the_process_down() {
+    let file = |row: &dyn Fn(u64) -> (u64, u64)| {
+        let rows = (0..300_000).map(row);
+        let lines = rows.map(|(from, to)| format!("allreduce,{from},{to},ring,simple,8,1,8\n"));
+        let parsed = parse(&lines.collect::<String>()).unwrap();
+        Table::compile(&parsed.rules, 8, 1, None)
+    };
+    let table = file(&|n| (n * 10, n * 10 + 9)).unwrap();
+    assert_eq!(table.lookup(4, 2_999_999)[0].rule, 299_999);
+    assert_eq!(file(&|n| (n, 1_000_000 - n)), None);
 }
 
 /// What the agent writes, the plugin reads the same way.
@@ -156,7 +171,7 @@ fn the_agents_csv_means_the_same_here() {
     let text = write_tuner_csv(&policy, &["a note".to_owned()]).unwrap();
     let parsed = parse(&text).unwrap();
     assert!(parsed.skipped.is_empty());
-    let table = Table::compile(&parsed.rules, 8, 1, None);
+    let table = Table::compile(&parsed.rules, 8, 1, None).unwrap();
     for collective in [2, 4] {
         let entry = table.lookup(collective, 5000)[0];
         assert_eq!(
@@ -166,7 +181,9 @@ fn the_agents_csv_means_the_same_here() {
         assert!(table.lookup(collective, 8192).is_empty());
     }
     assert!(
-        Table::compile(&parsed.rules, 16, 2, None).is_empty(),
+        Table::compile(&parsed.rules, 16, 2, None)
+            .unwrap()
+            .is_empty(),
         "carried to another scale"
     );
 
@@ -178,6 +195,6 @@ fn the_agents_csv_means_the_same_here() {
         rules: chunked.to_vec(),
     };
     let parsed = parse(&write_policy_csv(&policy, &["a note".to_owned()]).unwrap()).unwrap();
-    let table = Table::compile(&parsed.rules, 8, 1, Some(5));
+    let table = Table::compile(&parsed.rules, 8, 1, Some(5)).unwrap();
     assert_eq!(table.lookup(4, 5000)[0].chunk_bytes, 65536);
 }

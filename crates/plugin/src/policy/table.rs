@@ -1,7 +1,13 @@
 //! A policy compiled for one communicator: for each collective, ranges of sizes without overlap,
 //! each with its rules in the order of the file. A call costs one binary search.
 
+use std::collections::BTreeSet;
+
 use super::Rule;
+
+/// Most entries of a table, 32 MiB: rules that overlap stand in the table once for each range they
+/// share, and a file of a few megabytes could ask for more memory than there is.
+const MOST_ENTRIES: usize = 1 << 20;
 
 /// A rule as the hot path needs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,8 +44,9 @@ pub struct Table {
 }
 
 impl Table {
-    /// Compiles the rules that can match this communicator.
-    pub fn compile(rules: &[Rule], ranks: u64, nodes: u64, comm_id: Option<u64>) -> Self {
+    /// Compiles the rules that can match this communicator; `None` when they overlap so much that
+    /// the table would be larger than 2^20 entries.
+    pub fn compile(rules: &[Rule], ranks: u64, nodes: u64, comm_id: Option<u64>) -> Option<Self> {
         let fits = |rule: &Rule| {
             rule.ranks.is_none_or(|n| n == ranks)
                 && rule.nodes.is_none_or(|n| n == nodes)
@@ -51,13 +58,10 @@ impl Table {
             ..Self::default()
         };
         for (collective, sizes) in (0u8..).zip(&mut table.collectives) {
-            let of_collective: Vec<_> = numbered
-                .iter()
-                .filter(|(_, r)| r.collective == collective)
-                .collect();
-            *sizes = Sizes::of(&of_collective);
+            let of_collective = numbered.iter().filter(|(_, r)| r.collective == collective);
+            *sizes = Sizes::of(of_collective.copied())?;
         }
-        table
+        Some(table)
     }
 
     /// Number of rules of the policy, those that do not fit included: the range of
@@ -86,36 +90,51 @@ impl Table {
 }
 
 impl Sizes {
-    fn of(rules: &[&(u32, &Rule)]) -> Self {
-        let mut starts: Vec<u64> = rules
-            .iter()
-            .flat_map(|(_, r)| [Some(r.min_bytes), r.max_bytes.checked_add(1)])
-            .flatten()
-            .collect();
-        starts.sort_unstable();
-        starts.dedup();
-        let mut entries = Vec::new();
-        let mut spans = Vec::with_capacity(starts.len());
-        for start in &starts {
+    /// Goes through the sizes from the smallest, with the rules at hand that are for that size.
+    fn of<'a>(rules: impl Iterator<Item = (u32, &'a Rule)>) -> Option<Self> {
+        let rules: Vec<(u32, &Rule)> = rules.collect();
+        let begins = (0..rules.len()).map(|at| (rules[at].1.min_bytes, at));
+        // A rule up to the largest size there is never ends.
+        let ends = (0..rules.len())
+            .filter_map(|at| rules[at].1.max_bytes.checked_add(1).map(|end| (end, at)));
+        let mut changes: Vec<(u64, usize)> = begins.chain(ends).collect();
+        changes.sort_unstable();
+
+        let (mut starts, mut spans, mut entries) = (Vec::new(), Vec::new(), Vec::new());
+        // In the order of the file.
+        let mut here = BTreeSet::new();
+        for changes in changes.chunk_by(|(a, _), (b, _)| a == b) {
+            for (size, at) in changes {
+                // A rule ends after it began, so the second mention is its end.
+                if rules[*at].1.min_bytes == *size {
+                    here.insert(*at);
+                } else {
+                    here.remove(at);
+                }
+            }
             let from = entries.len();
-            let here = rules
-                .iter()
-                .filter(|(_, r)| (r.min_bytes..=r.max_bytes).contains(start));
-            entries.extend(here.map(|(number, r)| Entry {
-                algorithm: r.algorithm,
-                protocol: r.protocol,
-                channels: r.channels.unwrap_or(0),
-                pipe_ops: r.pipe_ops.unwrap_or(-1),
-                chunk_bytes: r.chunk_bytes.unwrap_or(0),
-                rule: *number,
+            if from + here.len() > MOST_ENTRIES {
+                return None;
+            }
+            entries.extend(here.iter().map(|at| {
+                let (number, r) = rules[*at];
+                Entry {
+                    algorithm: r.algorithm,
+                    protocol: r.protocol,
+                    channels: r.channels.unwrap_or(0),
+                    pipe_ops: r.pipe_ops.unwrap_or(-1),
+                    chunk_bytes: r.chunk_bytes.unwrap_or(0),
+                    rule: number,
+                }
             }));
+            starts.extend(changes.first().map(|(size, _)| *size));
             let span = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
             spans.push((span(from), span(entries.len())));
         }
-        Self {
+        Some(Self {
             starts: starts.into(),
             spans: spans.into(),
             entries: entries.into(),
-        }
+        })
     }
 }
