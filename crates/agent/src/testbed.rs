@@ -5,9 +5,11 @@
 //! of making something up. Nothing reaches a testbed except through [`crate::guard`]: the only
 //! arguments it accepts are [`Approved`] and [`ApprovedProbe`], which only the guard can make.
 
+mod live;
 mod recorded;
 mod simulated;
 
+pub use live::{LiveError, LiveJob, LiveTestbed};
 pub use recorded::{RecordedError, RecordedTestbed};
 pub use simulated::{SimulatedError, SimulatedTestbed};
 

@@ -20,6 +20,8 @@ const COLLNET_DIRECT: u8 = 2;
 const COLLNET_CHAIN: u8 = 3;
 const NVLS: u8 = 4;
 const NVLS_TREE: u8 = 5;
+/// NCCL's id of the protocol that not every machine can run.
+pub const LL128: usize = 1;
 
 /// A communicator as NCCL describes it; v2 to v4 pass no id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,9 +157,9 @@ impl Tuner {
         self.vendor.as_ref()
     }
 
-    /// Where this tuner's lines go.
-    pub fn log(&self) -> Log {
-        self.log
+    /// Whether it follows a decision log.
+    pub fn is_live(&self) -> bool {
+        self.live.is_some()
     }
 
     /// The first rule for this call that `can` run; what cannot is counted and skipped. No
