@@ -72,6 +72,8 @@ pub struct Lost {
     pub damaged: u64,
     /// Records of rows beyond the most a table has.
     pub unlisted: u64,
+    /// Records that have no bandwidth and so no line of the inspector's; 0 where it is not written.
+    pub without_inspector_line: u64,
 }
 
 /// A file of the job directory that is not read.
@@ -132,6 +134,7 @@ impl Report {
                 late: losses.late,
                 damaged: rings.damaged(),
                 unlisted: table.unlisted(),
+                without_inspector_line: 0,
             },
             not_read: not_read.collect(),
             rows: table.rows(),

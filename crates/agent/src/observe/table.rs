@@ -15,8 +15,8 @@ use super::seen::Seen;
 pub(super) const KEPT: usize = 512;
 /// Rows; what comes beyond is counted and not shown.
 const MOST_ROWS: usize = 1024;
-/// Ranks with durations, over all rows: 64 MiB at most. Beyond, the communicator that was quiet for
-/// longest is forgotten, but for its calls.
+/// Ranks with durations, over all rows: 64 MiB at most. Beyond, the communicators that were quiet for
+/// longest are forgotten, but for their calls.
 const MOST_CELLS: usize = 8192;
 
 /// What a row is about. Simulated and measured durations never share one.
@@ -115,24 +115,20 @@ impl Table {
         }
     }
 
-    /// Forgets the communicator of a row that was quiet for longest.
+    /// Forgets the quarter of the communicators that were quiet for longest: many at once, so that it is
+    /// done seldom.
     fn forget(&mut self) {
-        let oldest = self
-            .rows
-            .values_mut()
-            .filter_map(|sums| {
-                let heard = |(id, c): (&Option<u64>, &OfCommunicator)| (c.heard, *id);
-                let (heard, id) = sums.communicators.iter().map(heard).min()?;
-                Some((heard, id, sums))
-            })
-            .min_by_key(|(heard, _, _)| *heard);
-        if let Some((_, id, sums)) = oldest
-            && let Some(past) = sums.communicators.remove(&id)
-        {
-            self.cells -= past.ranks.len();
-            sums.past_calls = sums.past_calls.saturating_add(past.calls());
-            sums.past_rank_calls = sums.past_rank_calls.saturating_add(past.rank_calls());
+        let communicators = self.rows.values().flat_map(|s| s.communicators.values());
+        let mut heard: Vec<u64> = communicators.map(|c| c.heard).collect();
+        heard.sort_unstable();
+        let Some(limit) = heard.get(heard.len() / 4).copied() else {
+            return;
+        };
+        for sums in self.rows.values_mut() {
+            sums.forget(limit);
         }
+        let communicators = self.rows.values().flat_map(|s| s.communicators.values());
+        self.cells = communicators.map(|c| c.ranks.len()).sum();
     }
 
     /// Records that were added.
@@ -152,6 +148,19 @@ impl Table {
 }
 
 impl Sums {
+    /// Forgets the communicators that were heard of last at that moment or before, but for their calls.
+    fn forget(&mut self, limit: u64) {
+        let (calls, rank_calls) = (&mut self.past_calls, &mut self.past_rank_calls);
+        self.communicators.retain(|_, past| {
+            let is_recent = past.heard > limit;
+            if !is_recent {
+                *calls = calls.saturating_add(past.calls());
+                *rank_calls = rank_calls.saturating_add(past.rank_calls());
+            }
+            is_recent
+        });
+    }
+
     /// Adds a record; whether it is the first of its rank.
     fn add(&mut self, seen: &Seen, now: u64) -> bool {
         let (record, bytes) = (&seen.record, seen.bytes());
