@@ -215,7 +215,13 @@ impl Communicator {
             // A whole round ago, and something of it never ended.
             self.publish(place, before);
         }
-        if !place.take(generation, collective, expect, monotonic_ns()) {
+        if !place.take(
+            generation,
+            collective,
+            expect,
+            control.one_in,
+            monotonic_ns(),
+        ) {
             ring.count_crowded();
             return 0;
         }
@@ -259,8 +265,7 @@ impl Communicator {
 
     fn publish(&self, place: &Place, generation: u64) {
         let number = self.number.load(Ordering::Relaxed);
-        let sampled = self.recorder.ring().control().one_in;
-        if let Some(record) = place.empty(generation, number, sampled) {
+        if let Some(record) = place.empty(generation, number) {
             self.recorder.push(&record);
         }
     }
