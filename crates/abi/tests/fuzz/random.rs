@@ -4,7 +4,7 @@
 //! many (20,000 without it), `CCL_FUZZ_FIRST` the first seed. A case that fails says its seed.
 
 /// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Random(u64);
 
 impl Random {
