@@ -1,10 +1,11 @@
 //! What the fuzzers share: numbers that look random and come again, and how many cases to run.
 //!
 //! A plain loop over seeds: ten million cases take minutes, not hours. `CCL_FUZZ_CASES` sets how
-//! many (20,000 without it), `CCL_FUZZ_FIRST` the first seed. A case that fails says its seed.
+//! many (20,000 without it), `CCL_FUZZ_FIRST` the first seed. A case that fails says its seed; a
+//! fuzzer that keeps something from case to case has to run up to it again.
 
 /// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Random(u64);
 
 impl Random {
@@ -60,7 +61,7 @@ struct Case(u64);
 impl Drop for Case {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("CCL_FUZZ_FIRST={} CCL_FUZZ_CASES=1 runs it again", self.0);
+            eprintln!("it was the case of seed {}", self.0);
         }
     }
 }
