@@ -171,6 +171,14 @@ pub trait Testbed {
         repetitions: u32,
     ) -> Result<Vec<f64>, TestbedError>;
 
+    /// The run is over: the job keeps this configuration, and no longer depends on this process.
+    ///
+    /// # Errors
+    /// A job that could not be left with it; it then has what it had, or NCCL's own choices.
+    fn leave(&mut self, _approved: &Approved) -> Result<(), TestbedError> {
+        Ok(())
+    }
+
     /// Noise-free iteration time, microseconds, for the oracle alone: never shown to the agent.
     ///
     /// # Errors

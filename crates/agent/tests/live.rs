@@ -112,7 +112,7 @@ fn beside<T>(habits: Habits, agent: impl FnOnce(&Path) -> T) -> T {
             let sum_us = &sum_us;
             scope.spawn(move || {
                 let follows = !(habits.has_stray_rank && rank == 1);
-                let live = follows.then(|| Live::open(job, NAME).unwrap());
+                let live = follows.then(|| Live::open(job, NAME, None).unwrap());
                 let member = Membership {
                     id: NAME.id,
                     ranks: RANKS,
@@ -211,13 +211,10 @@ fn beside<T>(habits: Habits, agent: impl FnOnce(&Path) -> T) -> T {
 fn attach(job: &Path) -> Result<LiveTestbed, LiveError> {
     LiveTestbed::attach(LiveJob {
         directory: job.to_owned(),
-        iterations: job.join("iterations.jsonl"),
         cluster: "dgx-h100".to_owned(),
         nccl_version: cluster("dgx-h100").nccl_version,
         is_exposed: Box::new(|_| true),
         patience: Duration::from_secs(20),
-        has_ended: Box::new(|| None),
-        elsewhere: None,
         notes: Vec::new(),
     })
 }
@@ -290,7 +287,8 @@ fn what_a_job_shows_and_what_leases_do() {
         let back = testbed.run_iteration(&guard.approve_untuned()).unwrap();
         assert!((0.95..1.05).contains(&(back.iteration_us / sum)));
         // The job goes on alone with what it is left.
-        testbed.release(&best).unwrap();
+        testbed.leave(&guard.approve(&best).unwrap()).unwrap();
+        assert!(testbed.run_iteration(&guard.approve_untuned()).is_err());
         std::thread::sleep(Duration::from_millis(50));
         let mapping = Mapping::open(&job.join(NAME.file()), communicator_words().unwrap()).unwrap();
         let (log, _) = parts(mapping.words()).unwrap();
@@ -324,7 +322,12 @@ fn a_running_job_is_tuned_and_left_with_the_best() {
         assert_eq!(summary.source, Source::Simulated);
         assert!(summary.speedup.median > 1.5, "{:?}", summary.speedup);
         assert!(summary.tuning_cost.worst_iteration_ratio < 1.10);
-        testbed.release(&summary.best.configuration).unwrap();
+        // The job has it, and goes on alone.
+        assert!(
+            testbed
+                .run_iteration(&Guard::new(Bounds::default(), &[]).approve_untuned())
+                .is_err()
+        );
     });
 }
 

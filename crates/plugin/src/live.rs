@@ -18,6 +18,8 @@ use ccl_abi::nccl::common::{ALGORITHMS, PROTOCOLS};
 use ccl_abi::shared::job::{CommunicatorName, GEOMETRY, communicator_words, parts};
 use ccl_abi::shared::{Answer, Mapping, Process, Reader, Roll, Rule, Seat, initialise};
 
+use crate::version::Version;
+
 /// How long a rank waits at the horizon. A training step must not notice a switch, and must survive
 /// an agent that is gone.
 pub const PATIENCE: Duration = Duration::from_millis(200);
@@ -42,7 +44,11 @@ impl Live {
     ///
     /// # Errors
     /// What the file system says, a file that is no log of this version, or no seat left.
-    pub fn open(job: &Path, communicator: CommunicatorName) -> io::Result<Self> {
+    pub fn open(
+        job: &Path,
+        communicator: CommunicatorName,
+        nccl: Option<Version>,
+    ) -> io::Result<Self> {
         let doubt = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
         let words = communicator_words().ok_or_else(|| doubt("geometry"))?;
         let mapping = Mapping::open(&job.join(communicator.file()), words)?;
@@ -55,6 +61,9 @@ impl Live {
             return Err(doubt("it is no log of this version"));
         }
         let roll = Roll::open(roll).map_err(|_| doubt("it has no roll of this version"))?;
+        if let Some(Version(code)) = nccl {
+            roll.runs_in(code);
+        }
         let seat = roll.sit(me).ok_or_else(|| doubt("no seat is left"))?;
         Ok(Self {
             mapping,

@@ -92,7 +92,7 @@ impl Tuner {
         let text = text::read(path, MOST_BYTES).map_err(|e| format!("{shown}: {e}"))?;
         let parsed = parse(&text).map_err(|e| format!("{shown}: {e}; nothing of it is used"))?;
         if let Some((first, last)) = parsed.releases {
-            let loaded = version::loaded();
+            let loaded = version::loaded(log);
             if !loaded.is_some_and(|v| first <= v && v <= last) {
                 let here = loaded.map_or("unknown".to_owned(), |v| v.0.to_string());
                 return Err(format!("{shown} is not for this NCCL ({here})"));
@@ -135,8 +135,8 @@ impl Tuner {
             "live needs to know communicators apart: a tuner interface v5 or later, this profiler \
              beside it in NCCL 2.27, or CCL_AGENT_INIT_ORDER from whoever starts the job",
         )?;
-        let live =
-            Live::open(job, name).map_err(|e| format!("the log in {}: {e}", job.display()))?;
+        let live = Live::open(job, name, version::loaded(log))
+            .map_err(|e| format!("the log in {}: {e}", job.display()))?;
         log.info(&format!(
             "live, following {}",
             job.join(name.file()).display()

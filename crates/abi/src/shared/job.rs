@@ -3,6 +3,7 @@
 //! ```text
 //! comm-ID-RrNn.log      one per communicator: its decision log, and behind it the roll of its ranks
 //! events-PID-A.ring     one per process: the ring of its records
+//! iterations.jsonl      the job's own: a line per iteration, where it has a way to write them
 //! ```
 
 use std::sync::atomic::AtomicU64;
@@ -15,6 +16,9 @@ pub const GEOMETRY: Geometry = Geometry {
     slots: 4096,
     rules: 32,
 };
+
+/// The file of the job's iteration times.
+pub const ITERATIONS_FILE: &str = "iterations.jsonl";
 
 /// The first half of an id that stands for an ordinal: `ordr`.
 const ORDINAL: u64 = 0x6f72_6472 << 32;

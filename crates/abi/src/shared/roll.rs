@@ -7,6 +7,7 @@
 //!
 //! ```text
 //! word 0      magic and version
+//!      1      NCCL's version code, 0 where no rank knows it
 //! word 8..    seats, 64 bytes each: owner; calls; left (bit 63) and how often an order could not be
 //!             run; for each collective seen (bit 63) and pairs that were impossible (bits 0..21)
 //! ```
@@ -16,6 +17,7 @@ use crate::nccl::common::{ALGORITHMS, COLLECTIVES, PROTOCOLS};
 
 /// `cclrol\0` and version 1, little-endian.
 const MAGIC: u64 = u64::from_le_bytes(*b"cclrol\0\x01");
+const NCCL_AT: usize = 1;
 const SEATS_AT: usize = 8;
 const SEAT_WORDS: usize = 8;
 const CALLS_AT: usize = 1;
@@ -68,6 +70,17 @@ impl<'a, W: Word> Roll<'a, W> {
     /// The same roll again, for a caller that opened it before.
     pub fn again(region: &'a [W]) -> Option<Self> {
         (region.len() >= Self::WORDS).then_some(Self { region })
+    }
+
+    /// Says which NCCL a rank runs in: `major * 10000 + minor * 100 + patch`.
+    pub fn runs_in(&self, version: u32) {
+        self.region[NCCL_AT].write(u64::from(version));
+    }
+
+    /// Which NCCL the ranks run in, as the last of them said.
+    pub fn nccl_version(&self) -> Option<u32> {
+        let code = u32::try_from(self.region[NCCL_AT].read()).ok();
+        code.filter(|code| *code > 0)
     }
 
     /// Takes a seat for one rank; its number, or `None` when all are taken.
@@ -163,6 +176,9 @@ mod tests {
     fn ranks_sit_down_and_say_how_far_they_are() {
         let region = region(Roll::<AtomicU64>::WORDS);
         let roll = Roll::open(&region).unwrap();
+        assert_eq!(roll.nccl_version(), None);
+        roll.runs_in(22105);
+        assert_eq!(roll.nccl_version(), Some(22105));
         let process = |pid| Process { pid, started: 5 };
         // Two ranks of one process have two seats.
         assert_eq!(roll.sit(process(7)), Some(0));

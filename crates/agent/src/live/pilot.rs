@@ -51,6 +51,8 @@ pub struct Followed {
     pub ranks: Vec<Presence>,
     /// Entries that the log can still take.
     pub entries_left: u32,
+    /// The NCCL its ranks run in, as `major * 10000 + minor * 100 + patch`, where they know it.
+    pub nccl_version: Option<u32>,
 }
 
 impl Followed {
@@ -141,6 +143,7 @@ impl Log {
             state,
             ranks: roll.present().collect(),
             entries_left: GEOMETRY.slots.saturating_sub(state.entries),
+            nccl_version: roll.nccl_version(),
         })
     }
 
@@ -303,11 +306,16 @@ impl Pilot {
     /// A log that ranks froze already keeps what it has: that is said, and the others are
     /// released all the same.
     pub fn release(
-        mut self,
+        &mut self,
         last: impl Fn(CommunicatorName) -> Vec<Rule>,
     ) -> Result<(), SteerError> {
         self.stop_keeping();
         self.release_all(last)
+    }
+
+    /// Whether the job was left.
+    pub fn is_released(&self) -> bool {
+        self.keeper.is_none()
     }
 
     fn release_all(&self, last: impl Fn(CommunicatorName) -> Vec<Rule>) -> Result<(), SteerError> {

@@ -29,7 +29,7 @@ use crate::guard::{Approved, ApprovedProbe};
 use crate::live::iterations::{Iteration, IterationFile};
 use crate::live::leases::{Dealt, deal, rules, segments};
 use crate::live::pattern::PatternError;
-use crate::live::pilot::{Followed, Pilot, Segment, SteerError};
+use crate::live::pilot::{Followed, Pilot, Segment};
 use crate::observe::rings::Rings;
 
 /// How long the records of a finished iteration are waited for.
@@ -41,23 +41,18 @@ const KEPT_ENTRIES: u32 = 256;
 
 /// A job to attach to.
 pub struct LiveJob {
-    /// Its directory, in which its ranks make their logs and rings.
+    /// Its directory, in which its ranks make their logs and rings, and the job writes its iteration
+    /// times ([`ITERATIONS_FILE`](ccl_abi::shared::job::ITERATIONS_FILE)).
     pub directory: PathBuf,
-    /// The file of its iteration times.
-    pub iterations: PathBuf,
     /// What its cluster is called.
     pub cluster: String,
-    /// Its NCCL.
+    /// Its NCCL, if its ranks cannot tell.
     pub nccl_version: NcclVersion,
     /// Whether nothing runs beside the calls of a key. A key of which that is not known counts as
     /// overlapped: then the iteration is judged, not the call.
     pub is_exposed: Box<dyn Fn(TaskKey) -> bool>,
     /// How long the job may make no progress before it counts as hung.
     pub patience: Duration,
-    /// How the job ended, if it has.
-    pub has_ended: Box<dyn FnMut() -> Option<String>>,
-    /// Where calls can be timed outside the job, if anywhere.
-    pub elsewhere: Option<Box<dyn Testbed>>,
     /// What a reader of the results must know beside what the testbed itself notes.
     pub notes: Vec<String>,
 }
@@ -69,11 +64,8 @@ pub enum LiveError {
     #[error("cannot read the job's files: {0}")]
     Io(#[from] io::Error),
     /// It ended before it could be tuned.
-    #[error("the job ended: {reason}")]
-    Ended {
-        /// How.
-        reason: String,
-    },
+    #[error("all ranks of the job have ended")]
+    Ended,
     /// It does not show what is needed.
     #[error("after {waited_s} s the job has not shown {missing}")]
     NotSeen {
@@ -119,7 +111,6 @@ pub struct LiveTestbed {
     /// What all calls run that are not leased.
     applied: Configuration,
     patience: Duration,
-    has_ended: Box<dyn FnMut() -> Option<String>>,
     elsewhere: Option<Box<dyn Testbed>>,
 }
 
@@ -131,6 +122,16 @@ impl std::fmt::Debug for LiveTestbed {
     }
 }
 
+/// `major * 10000 + minor * 100 + patch`, as `nccl.h` has it.
+fn version_of(code: u32) -> NcclVersion {
+    let part = |n: u32| u16::try_from(n).unwrap_or(u16::MAX);
+    NcclVersion::new(
+        part(code / 10_000),
+        part(code / 100 % 100),
+        part(code % 100),
+    )
+}
+
 /// What one call of an iteration is to run: nothing where NCCL chooses.
 type Orders = BTreeMap<(CommunicatorName, usize), Option<Choice>>;
 
@@ -140,23 +141,34 @@ impl LiveTestbed {
     ///
     /// # Errors
     /// A job that cannot be tuned, with what is in the way.
-    pub fn attach(mut job: LiveJob) -> Result<Self, LiveError> {
+    pub fn attach(job: LiveJob) -> Result<Self, LiveError> {
         let pilot = Pilot::start(&job.directory)?;
         let mut rings = Rings::new(&job.directory);
-        let (learnt, iterations) = facts::learn(&mut job, &pilot, &mut rings)?;
+        let (learnt, iterations) = facts::learn(&job, &pilot, &mut rings)?;
         let source = match learnt.is_simulated {
             true => Source::Simulated,
             false => Source::Measured,
         };
         let mut notes = job.notes;
-        if job.elsewhere.is_none() {
-            notes.push("nothing is timed outside the job".to_owned());
+        if learnt.is_simulated {
+            notes.push(
+                "the job's durations are computed by a model: its control path ran, its figures \
+                 were not measured"
+                    .to_owned(),
+            );
+        }
+        let told = pilot.communicators().iter().find_map(|c| c.nccl_version);
+        let nccl_version = told.map_or(job.nccl_version, version_of);
+        if told.is_none() {
+            notes.push(format!(
+                "the ranks could not tell their NCCL; {nccl_version} is taken from the cluster"
+            ));
         }
         let info = TestbedInfo {
             kind: "live",
             source,
             cluster: job.cluster,
-            nccl_version: job.nccl_version,
+            nccl_version,
             resolution: 0.0,
             notes,
         };
@@ -168,24 +180,33 @@ impl LiveTestbed {
             iterations,
             applied: Configuration::default(),
             patience: job.patience,
-            has_ended: job.has_ended,
-            elsewhere: job.elsewhere,
+            elsewhere: None,
         })
     }
 
-    /// Leaves the job alone for good, with this configuration: it no longer depends on this process.
+    /// Times calls outside the job on another testbed. One whose figures have another source is not
+    /// taken: its figures would pass for this one's.
     ///
     /// # Errors
-    /// A log that ranks froze, because this process was too slow for them: it keeps what it has.
-    pub fn release(self, configuration: &Configuration) -> Result<(), SteerError> {
-        let policy = &configuration.policy;
-        self.pilot
-            .release(|name| rules(policy, shape_of(name)).unwrap_or_default())
+    /// Gives it back.
+    pub fn time_calls_on(&mut self, elsewhere: Box<dyn Testbed>) -> Result<(), Box<dyn Testbed>> {
+        if elsewhere.describe().source != self.info.source {
+            return Err(elsewhere);
+        }
+        let kind = elsewhere.describe().kind;
+        let note = format!("choices are timed outside the job on the {kind} testbed");
+        self.info.notes.push(note);
+        self.elsewhere = Some(elsewhere);
+        Ok(())
     }
 
     /// Appends what is approved to all logs; which iteration it is for, and what its calls are to
     /// run.
     fn order(&mut self, approved: &Approved) -> Result<(u64, Orders), TestbedError> {
+        if self.pilot.is_released() {
+            let reason = "the job was left".to_owned();
+            return Err(TestbedError::Failed { reason });
+        }
         let configuration = approved.configuration();
         let is_new = *configuration != self.applied || !approved.leases().is_empty();
         let failed = |reason: String| TestbedError::Failed { reason };
@@ -214,8 +235,8 @@ impl LiveTestbed {
         let mut progress = Instant::now();
         let mut ended: Option<(Iteration, Instant)> = None;
         let failed = |reason: String| TestbedError::Failed { reason };
+        self.rings.find().map_err(|e| failed(e.to_string()))?;
         loop {
-            let _ = self.rings.find().map_err(|e| failed(e.to_string()))?;
             let learnt = &self.learnt;
             self.rings.drain(|seen| collected.add(&seen, learnt));
             while let Some(iteration) = self.iterations.poll().map_err(|e| failed(e.to_string()))? {
@@ -233,10 +254,8 @@ impl LiveTestbed {
                 let waited_s = self.patience.as_secs_f64();
                 return Err(TestbedError::Hung { waited_s });
             }
-            if ended.is_none()
-                && let Some(reason) = (self.has_ended)()
-            {
-                return Err(failed(reason));
+            if ended.is_none() && self.pilot.communicators().iter().all(Followed::is_over) {
+                return Err(failed("all ranks of the job have ended".to_owned()));
             }
             std::thread::sleep(LOOK_EVERY);
         }
@@ -353,6 +372,16 @@ impl Testbed for LiveTestbed {
                 reason: "calls of a running job cannot be timed outside it".to_owned(),
             }),
         }
+    }
+
+    fn leave(&mut self, approved: &Approved) -> Result<(), TestbedError> {
+        let policy = &approved.configuration().policy;
+        let last = |name| rules(policy, shape_of(name)).unwrap_or_default();
+        self.pilot
+            .release(last)
+            .map_err(|error| TestbedError::Failed {
+                reason: error.to_string(),
+            })
     }
 
     fn oracle_iteration_us(&self, _: &[(TaskKey, Choice)]) -> Result<f64, TestbedError> {

@@ -18,6 +18,7 @@ compile_error!("the testbed is for Linux on x86-64, as the NCCL package it runs 
 
 pub mod barrier;
 pub mod driver;
+pub mod job;
 pub mod launches;
 pub mod nccl;
 pub mod overrides;

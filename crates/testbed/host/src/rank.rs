@@ -71,6 +71,13 @@ impl Rank {
         self.member
     }
 
+    /// This rank's number in a communicator of the world.
+    pub fn number_in(&self, communicator: usize) -> Option<u32> {
+        let group = self.shared.world.communicators.get(communicator)?;
+        let number = group.0.iter().position(|member| *member == self.member)?;
+        u32::try_from(number).ok()
+    }
+
     /// The communicators this rank is in, by place in the world's list.
     pub fn communicators(&self) -> impl Iterator<Item = usize> + use<> {
         let has: Vec<bool> = self.communicators.iter().map(Option::is_some).collect();

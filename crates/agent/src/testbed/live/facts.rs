@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use ccl_abi::shared::Timing;
-use ccl_abi::shared::job::CommunicatorName;
+use ccl_abi::shared::job::{CommunicatorName, ITERATIONS_FILE};
 use ccl_core::{Algorithm, Choice, Collective, Protocol, TaskKey};
 
 use super::observed::{name_of, shape_of};
@@ -13,7 +13,8 @@ use super::{LOOK_EVERY, LiveError, LiveJob};
 use crate::live::iterations::{Iteration, IterationFile};
 use crate::live::pattern::{Call, Pattern};
 use crate::live::pilot::{Followed, Pilot};
-use crate::observe::rings::{Rings, Seen};
+use crate::observe::rings::Rings;
+use crate::observe::seen::Seen;
 use crate::testbed::{KeyFacts, LegalChoices};
 
 /// Iterations that are watched; those before are the job's warm-up.
@@ -85,7 +86,7 @@ impl Learnt {
 
 /// Watches the job until all of that is known.
 pub(super) fn learn(
-    job: &mut LiveJob,
+    job: &LiveJob,
     pilot: &Pilot,
     rings: &mut Rings,
 ) -> Result<(Learnt, IterationFile), LiveError> {
@@ -93,11 +94,12 @@ pub(super) fn learn(
     let mut lines: Vec<Iteration> = Vec::new();
     let mut file: Option<IterationFile> = None;
     let mut progress = Instant::now();
+    let path = job.directory.join(ITERATIONS_FILE);
     loop {
         rings.find()?;
         rings.drain(|one| seen.push(one));
-        if file.is_none() && job.iterations.exists() {
-            file = Some(IterationFile::open(&job.iterations)?);
+        if file.is_none() && path.exists() {
+            file = Some(IterationFile::open(&path)?);
         }
         if let Some(file) = &mut file {
             while let Some(line) = file.poll()? {
@@ -113,8 +115,9 @@ pub(super) fn learn(
             let lines = &lines[WARM_UP - 1..];
             return Ok((facts(job, &pilot.communicators(), lines, &seen)?, file));
         }
-        if let Some(reason) = (job.has_ended)() {
-            return Err(LiveError::Ended { reason });
+        let followed = pilot.communicators();
+        if !followed.is_empty() && followed.iter().all(Followed::is_over) {
+            return Err(LiveError::Ended);
         }
         if progress.elapsed() > job.patience {
             let missing = match (&file, seen.is_empty()) {

@@ -8,7 +8,7 @@ use ccl_core::{Choice, CommShape, TaskKey};
 use super::Orders;
 use super::facts::Learnt;
 use crate::live::leases::{Block, Dealt};
-use crate::observe::rings::Seen;
+use crate::observe::seen::Seen;
 use crate::testbed::{KeySample, LeaseSample, TestbedError};
 
 /// A communicator's shape, as task keys have it.
