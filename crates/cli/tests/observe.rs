@@ -185,7 +185,7 @@ fn simulated_durations_are_never_called_measured() {
     let _ranks = job(&folder, true);
     let text = printed(&mut observe(folder.path(), &["--once"]));
     assert!(
-        text.contains("Durations: simulated: a model computed them, nobody measured them."),
+        text.contains("Durations: simulated by a model, measured by nobody."),
         "{text}"
     );
     assert!(
@@ -214,10 +214,7 @@ fn simulated_durations_are_never_called_measured() {
     measured.ring().push(&all_reduce(1, 300));
     other.ring().push(&all_reduce(1, 300));
     let text = printed(&mut observe(folder.path(), &["--once"]));
-    assert!(
-        text.contains("sim = simulated: a model computed them"),
-        "{text}"
-    );
+    assert!(text.contains("sim = simulated by a model"), "{text}");
     assert!(text.contains(" sim ") && text.contains(" GPU "), "{text}");
 }
 

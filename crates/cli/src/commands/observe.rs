@@ -3,6 +3,7 @@
 //! The ranks write rings whether or not somebody reads them, and notice nothing of this command. It reads
 //! more often than it shows, because a ring holds a second of the fastest jobs.
 
+mod columns;
 mod screen;
 mod text;
 mod watch;

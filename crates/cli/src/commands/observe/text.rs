@@ -1,11 +1,10 @@
 //! A report for people: how the job stands, the table, and what the figures show.
 
-use ccl_agent::observe::reasons::microseconds;
 use ccl_agent::observe::report::{Asked, Depth, Lost, Report};
 use ccl_agent::observe::row::{Clock, Row};
-use ccl_core::{Choice, CommShape, Source, format_bytes};
 
-use crate::table::{Align, Table, wrap};
+use super::columns::{clock, shape, size, table};
+use crate::table::wrap;
 
 /// Rows that get a sentence.
 const MOST_EXPLAINED: usize = 3;
@@ -116,10 +115,7 @@ fn durations(rows: &[Row]) -> Option<String> {
             "the GPU's own timer, first channel's start to last channel's end",
         ),
         ("host", "the host's clock, as NCCL's proxy saw it"),
-        (
-            "sim",
-            "simulated: a model computed them, nobody measured them",
-        ),
+        ("sim", "simulated by a model, measured by nobody"),
         ("-", "none: only the enqueuing was seen"),
     ];
     let is_there = |mark: &str| rows.iter().any(|row| clock(row) == mark);
@@ -155,126 +151,4 @@ fn lost(lost: Lost) -> Option<String> {
     .map(|(count, what)| format!("{count} {what}"))
     .collect();
     (!parts.is_empty()).then(|| format!("Missing: {}.", parts.join("; ")))
-}
-
-/// The widest form that fits, columns that matter least left out first.
-fn table(rows: &[Row], width: usize) -> String {
-    let widest = |text: &str| text.lines().map(|l| l.chars().count()).max().unwrap_or(0);
-    let mut text = String::new();
-    for level in 0..=MOST_NARROW {
-        text = render(rows, level);
-        if widest(&text) <= width {
-            break;
-        }
-    }
-    text
-}
-
-/// How often something can be left out: threads and all waits but one at first, then columns.
-const MOST_NARROW: usize = 8;
-/// The level that leaves out everything that can be.
-const NEVER: usize = MOST_NARROW + 1;
-
-fn render(rows: &[Row], level: usize) -> String {
-    type Cell = fn(&Row, usize) -> String;
-    let is_mixed = rows.iter().any(|row| clock(row) != clock(&rows[0]));
-    // From which level on a column is left out.
-    let columns: [(&str, Align, usize, Cell); 12] = [
-        ("COLLECTIVE", Align::Left, NEVER, |row, _| {
-            row.collective.to_string()
-        }),
-        ("RANKS", Align::Left, 4, |row, _| shape(row)),
-        ("SIZE", Align::Right, NEVER, |row, _| size(row)),
-        ("CHOICE", Align::Left, NEVER, choice),
-        ("CALLS", Align::Right, 8, |row, _| row.calls.to_string()),
-        ("TIME", Align::Right, 3, |row, _| {
-            format!("{:.0} %", 100.0 * row.share)
-        }),
-        ("MEDIAN us", Align::Right, NEVER, |row, _| {
-            time(row.median_us)
-        }),
-        ("P99 us", Align::Right, 6, |row, _| time(row.p99_us)),
-        ("BUS GB/s", Align::Right, NEVER, |row, _| {
-            row.busbw_gbs.map_or("-".to_owned(), bandwidth)
-        }),
-        (
-            "CLOCK",
-            Align::Left,
-            if is_mixed { NEVER } else { 0 },
-            |row, _| clock(row).to_owned(),
-        ),
-        ("WAITS", Align::Left, 7, waits),
-        ("LATE RANK", Align::Left, 5, late),
-    ];
-    let shown = || columns.iter().filter(|(_, _, until, _)| level < *until);
-    let heads = shown().map(|(name, align, _, _)| (*name, *align));
-    let mut table = Table::new(heads).within(usize::MAX);
-    for row in rows {
-        table.row(shown().map(|(_, _, _, cell)| cell(row, level)));
-    }
-    table.render()
-}
-
-fn size(row: &Row) -> String {
-    if row.min_bytes == row.max_bytes {
-        return format_bytes(row.min_bytes);
-    }
-    format!(
-        "{}..{}",
-        format_bytes(row.min_bytes),
-        format_bytes(row.max_bytes)
-    )
-}
-
-fn shape(row: &Row) -> String {
-    match (row.ranks, row.nodes) {
-        (Some(ranks), nodes) => CommShape::new(ranks, nodes.unwrap_or(0)).to_string(),
-        (None, _) => "?".to_owned(),
-    }
-}
-
-fn choice(row: &Row, level: usize) -> String {
-    let choice = row.choice;
-    let threads = choice.threads.filter(|_| level < 1);
-    Choice { threads, ..choice }.to_string()
-}
-
-fn time(us: Option<f64>) -> String {
-    us.map_or("-".to_owned(), microseconds)
-}
-
-fn bandwidth(gbs: f64) -> String {
-    if gbs < 10.0 {
-        format!("{gbs:.2}")
-    } else {
-        format!("{gbs:.1}")
-    }
-}
-
-fn clock(row: &Row) -> &'static str {
-    match (row.clock, row.source) {
-        (Clock::None, _) => "-",
-        (_, Source::Simulated) => "sim",
-        (Clock::Gpu, _) => "GPU",
-        (Clock::Host, _) => "host",
-    }
-}
-
-fn late(row: &Row, _: usize) -> String {
-    row.late_rank.as_ref().map_or("-".to_owned(), |late| {
-        format!("{} +{} us", late.rank, microseconds(late.others_wait_us))
-    })
-}
-
-fn waits(row: &Row, level: usize) -> String {
-    let Some(waits) = row.waits else {
-        return "-".to_owned();
-    };
-    let count = if level < 2 { 2 } else { 1 };
-    let shares = waits.by_size().into_iter().take(count);
-    let shares = shares.filter(|(_, share)| *share >= 0.01);
-    shares
-        .map(|(word, share)| format!("{word} {:.0} %", 100.0 * share))
-        .collect::<Vec<_>>()
-        .join(", ")
 }
