@@ -135,6 +135,12 @@ pub enum TestbedError {
         /// How long it was waited for, seconds.
         waited_s: f64,
     },
+    /// The job is no more: nothing can be tried on it, whatever it was that ended it.
+    #[error("the job is gone: {reason}")]
+    Gone {
+        /// How that is known.
+        reason: String,
+    },
     /// This testbed has no figure for that.
     #[error("not measurable here: {reason}")]
     NotMeasurable {

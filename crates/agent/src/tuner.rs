@@ -214,11 +214,23 @@ impl<'a> Tuner<'a> {
         self.tracer
     }
 
-    /// Spends one iteration of the job and books it.
-    pub(crate) fn spend(&mut self, approved: &Approved) -> Result<IterationSample, TestbedError> {
-        let sample = self.testbed.run_iteration(approved)?;
-        self.guard.book(approved, sample.iteration_us);
-        Ok(sample)
+    /// Spends one iteration of the job and books it. What went wrong with the configuration is an
+    /// answer.
+    ///
+    /// # Errors
+    /// A job that is no more: that ends the run, for no configuration can be judged by it.
+    pub(crate) fn spend(
+        &mut self,
+        approved: &Approved,
+    ) -> Result<Result<IterationSample, TestbedError>, RunError> {
+        match self.testbed.run_iteration(approved) {
+            Ok(sample) => {
+                self.guard.book(approved, sample.iteration_us);
+                Ok(Ok(sample))
+            }
+            Err(gone @ TestbedError::Gone { .. }) => Err(gone.into()),
+            Err(error) => Ok(Err(error)),
+        }
     }
 
     /// Median time of one call outside the job, microseconds; asked once per choice. `None` where

@@ -13,7 +13,8 @@ use ccl_abi::nccl::tuner::{
 use crate::chain::{InitArguments, TableCall};
 use crate::context;
 use crate::init::start;
-use crate::tuner::{CostTable, LL128, supported_v2};
+use crate::kernels::{LL128, Support};
+use crate::tuner::CostTable;
 
 /// What NCCL logs.
 pub(crate) const NAME: Name = Name(c"ccl-agent".as_ptr());
@@ -179,12 +180,15 @@ unsafe extern "C" fn get_coll_info_v2(
         let Ok(collective) = usize::try_from(collective) else {
             return;
         };
-        // v2 has no table that says where LL128 is safe, and where it is not it corrupts data: a policy
-        // file that names it is its author's word, an agent has none.
-        let is_live = tuner.is_live();
-        let can = |a: usize, p: usize| {
-            supported_v2(a, collnet_support != 0, nvls_support != 0) && !(is_live && p == LL128)
+        let support = Support {
+            collnet: collnet_support != 0,
+            nvls: nvls_support != 0,
+            is_one_node: tuner.is_one_node(),
         };
+        // Nothing says where LL128 is safe, and where it is not it corrupts data: a policy file that
+        // names it is its author's word, an agent has none.
+        let is_live = tuner.is_live();
+        let can = |a: usize, p: usize| support.can(collective, a, p) && !(is_live && p == LL128);
         let Some(chosen) = tuner.decide(collective, bytes as u64, pipe_ops, can) else {
             return;
         };

@@ -21,6 +21,7 @@ pub mod environment;
 pub mod exports;
 pub mod identity;
 pub mod init;
+pub mod kernels;
 pub mod live;
 pub mod log;
 pub mod mode;

@@ -15,14 +15,6 @@ use crate::policy::{Entry, MOST_BYTES, Table, parse};
 use crate::text;
 use crate::version;
 
-/// NCCL's ids of what needs hardware that v2 names in flags.
-const COLLNET_DIRECT: u8 = 2;
-const COLLNET_CHAIN: u8 = 3;
-const NVLS: u8 = 4;
-const NVLS_TREE: u8 = 5;
-/// NCCL's id of the protocol that not every machine can run.
-pub const LL128: usize = 1;
-
 /// A communicator as NCCL describes it; v2 to v4 pass no id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Communicator {
@@ -53,6 +45,7 @@ pub struct Tuner {
     table: Table,
     live: Option<Live>,
     vendor: Option<Vendor>,
+    is_one_node: bool,
     log: Log,
     /// By rule: its line, and how often NCCL could not run what it asks for.
     impossible: Box<[(u32, AtomicU64)]>,
@@ -62,12 +55,13 @@ impl Tuner {
     /// Reads the policy and compiles it; in any doubt a tuner that decides nothing, and one line
     /// that says why.
     pub fn new(mode: &Mode, communicator: Communicator, log: Log) -> Self {
-        match Self::with_policy(mode, communicator, log) {
-            Ok(tuner) => tuner,
-            Err(doubt) => {
-                log.info(&format!("off, NCCL chooses: {doubt}"));
-                Self::off(log)
-            }
+        let tuner = Self::with_policy(mode, communicator, log).unwrap_or_else(|doubt| {
+            log.info(&format!("off, NCCL chooses: {doubt}"));
+            Self::off(log)
+        });
+        Self {
+            is_one_node: communicator.nodes == 1,
+            ..tuner
         }
     }
 
@@ -76,6 +70,7 @@ impl Tuner {
             table: Table::default(),
             live: None,
             vendor: None,
+            is_one_node: false,
             log,
             impossible: Box::default(),
         }
@@ -155,6 +150,11 @@ impl Tuner {
     /// The vendor's tuner, if there is one.
     pub fn vendor(&self) -> Option<&Vendor> {
         self.vendor.as_ref()
+    }
+
+    /// Whether all ranks of its communicator are on one node.
+    pub fn is_one_node(&self) -> bool {
+        self.is_one_node
     }
 
     /// Whether it follows a decision log.
@@ -261,15 +261,6 @@ impl Tuner {
                 ));
             }
         }
-    }
-}
-
-/// Whether v2's flags allow an algorithm; NCCL drops a choice it cannot run after v2 as well.
-pub fn supported_v2(algorithm: usize, collnet: bool, nvls: bool) -> bool {
-    match u8::try_from(algorithm) {
-        Ok(COLLNET_DIRECT | COLLNET_CHAIN) => collnet,
-        Ok(NVLS | NVLS_TREE) => nvls,
-        _ => true,
     }
 }
 

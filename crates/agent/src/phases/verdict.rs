@@ -30,11 +30,11 @@ impl Tuner<'_> {
     pub(super) fn measure_baseline(&mut self) -> Result<(), RunError> {
         let untuned = self.guard.approve_untuned();
         for _ in 0..WARM_UP {
-            self.spend(&untuned).map_err(RunError::Baseline)?;
+            self.spend(&untuned)?.map_err(RunError::Baseline)?;
         }
         let mut calls_us: Vec<Vec<f64>> = vec![Vec::new(); self.situation.keys.len()];
         for _ in 0..self.options.baseline_iterations {
-            let sample = self.spend(&untuned).map_err(RunError::Baseline)?;
+            let sample = self.spend(&untuned)?.map_err(RunError::Baseline)?;
             for (state, seen) in self.situation.keys.iter().zip(&mut calls_us) {
                 let key = sample.keys.iter().find(|k| k.key == state.facts.key);
                 seen.extend(key.and_then(|k| median(&k.calls_us)));
@@ -109,7 +109,7 @@ impl Tuner<'_> {
                 [&best, &untuned]
             };
             let [first, second] = order;
-            let (Ok(first), Ok(second)) = (self.spend(first), self.spend(second)) else {
+            let (Ok(first), Ok(second)) = (self.spend(first)?, self.spend(second)?) else {
                 // A failed pair says nothing about speed; a configuration that fails never wins.
                 comparison = SequentialComparison::new(self.options.alpha, 0.0);
                 break;

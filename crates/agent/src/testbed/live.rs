@@ -204,8 +204,8 @@ impl LiveTestbed {
     /// run.
     fn order(&mut self, approved: &Approved) -> Result<(u64, Orders), TestbedError> {
         if self.pilot.is_released() {
-            let reason = "the job was left".to_owned();
-            return Err(TestbedError::Failed { reason });
+            let reason = "it was left for good".to_owned();
+            return Err(TestbedError::Gone { reason });
         }
         let configuration = approved.configuration();
         let is_new = *configuration != self.applied || !approved.leases().is_empty();
@@ -251,11 +251,13 @@ impl LiveTestbed {
                 return Ok((iteration, collected));
             }
             if progress.elapsed() > self.patience {
-                let waited_s = self.patience.as_secs_f64();
-                return Err(TestbedError::Hung { waited_s });
+                // What hangs in NCCL does not come back.
+                let reason = format!("no iteration ended in {} s", self.patience.as_secs());
+                return Err(TestbedError::Gone { reason });
             }
             if ended.is_none() && self.pilot.communicators().iter().all(Followed::is_over) {
-                return Err(failed("all ranks of the job have ended".to_owned()));
+                let reason = "all its ranks have ended".to_owned();
+                return Err(TestbedError::Gone { reason });
             }
             std::thread::sleep(LOOK_EVERY);
         }

@@ -1,5 +1,7 @@
 //! `ccl-testbed`: runs collectives through the NCCL of a path and reports what it really scheduled.
 
+mod job_command;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -27,6 +29,8 @@ struct Program {
 enum Command {
     /// Run collectives and print what NCCL scheduled.
     Run(Run),
+    /// Run a workload's iterations until somebody ends it, for an agent to attach to.
+    Job(job_command::JobCommand),
 }
 
 #[derive(Args)]
@@ -124,10 +128,11 @@ fn cluster(name_or_file: &str) -> Result<ClusterSpec, String> {
 }
 
 fn main() -> ExitCode {
-    let Program {
-        command: Command::Run(run),
-    } = Program::parse();
-    match run.execute() {
+    let done = match Program::parse().command {
+        Command::Run(run) => run.execute(),
+        Command::Job(job) => job.execute(),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Threads may be stuck inside NCCL: nothing is torn down, the process ends.

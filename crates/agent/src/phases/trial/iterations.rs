@@ -35,7 +35,7 @@ impl Tuner<'_> {
                     "{calls} leased calls first, then all calls of the key, iteration by iteration"
                 ),
             })?;
-            match self.spend(&canary) {
+            match self.spend(&canary)? {
                 Ok(sample) => {
                     let ratio = call_ratio(&sample, key, choice);
                     if ratio.is_some_and(|r| self.guard.canary_failed(r)) {
@@ -65,8 +65,9 @@ impl Tuner<'_> {
                 } else {
                     [&with, &without]
                 };
-                let times = order.map(|approved| self.spend(approved).map(|s| s.iteration_us));
-                let [first, second] = times;
+                let [first, second] = order;
+                let first = self.spend(first)?.map(|s| s.iteration_us);
+                let second = self.spend(second)?.map(|s| s.iteration_us);
                 match (first, second) {
                     (Ok(first), Ok(second)) => {
                         let (old, new) = if pair % 2 == 0 {

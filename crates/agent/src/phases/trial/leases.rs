@@ -55,7 +55,7 @@ impl Tuner<'_> {
                     ),
                 })?;
             }
-            match self.spend(&approved) {
+            match self.spend(&approved)? {
                 Ok(sample) => self.take_pairs(&sample, contenders, iteration == 0),
                 Err(error) => {
                     fail_all(contenders, &error);
