@@ -17,6 +17,7 @@
 pub mod context;
 pub mod environment;
 pub mod exports;
+pub mod fork;
 pub mod live;
 pub mod log;
 pub mod mode;

@@ -14,6 +14,8 @@ use ccl_abi::shared::{Answer, Geometry, Reader, Rule, initialise};
 
 use ccl_abi::shared::Mapping;
 
+use crate::fork::Owner;
+
 /// The size of every log: 1,024 entries of up to 64 rules, 2 MiB.
 pub const GEOMETRY: Geometry = Geometry {
     slots: 1024,
@@ -34,6 +36,7 @@ pub fn file_name(comm_id: u64, ranks: u64, nodes: u64) -> String {
 #[derive(Debug)]
 pub struct Live {
     mapping: Mapping,
+    owner: Owner,
     calls: AtomicU64,
     frozen_here: AtomicU64,
 }
@@ -51,6 +54,7 @@ impl Live {
         let _ = initialise(mapping.words(), GEOMETRY, std::process::id(), 0);
         let live = Self {
             mapping,
+            owner: Owner::this(),
             calls: AtomicU64::new(0),
             frozen_here: AtomicU64::new(0),
         };
@@ -63,8 +67,11 @@ impl Live {
         Ok(live)
     }
 
+    /// `None` in a process that was forked from the rank's: it could freeze the log.
     fn reader(&self) -> Option<Reader<'_, AtomicU64>> {
-        Reader::again(self.mapping.words(), GEOMETRY)
+        self.owner
+            .is_this()
+            .then(|| Reader::again(self.mapping.words(), GEOMETRY))?
     }
 
     /// What the next call runs; waits at the horizon. `None` is NCCL's own choice.

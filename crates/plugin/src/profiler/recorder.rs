@@ -4,12 +4,13 @@ use std::ffi::c_int;
 use std::io;
 use std::path::Path;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
 use ccl_abi::nccl::profiler::kind;
 use ccl_abi::shared::{Control, Mapping, Process, Record, Ring};
 
 use super::clock;
+use crate::fork::Owner;
 
 /// Records the ring holds: 1 MiB, a second at 8,000 collectives a second.
 const SLOTS: u32 = 8192;
@@ -28,25 +29,11 @@ pub fn file_name(pid: u32, attempt: u32) -> String {
 #[derive(Debug)]
 pub struct Recorder {
     mapping: Mapping,
+    owner: Owner,
     pid: c_int,
 }
 
 static RECORDER: OnceLock<Option<Recorder>> = OnceLock::new();
-/// Set in a child that the process forked: the ring is its parent's.
-static FORKED: AtomicBool = AtomicBool::new(false);
-
-unsafe extern "C" {
-    fn pthread_atfork(
-        prepare: Option<unsafe extern "C" fn()>,
-        parent: Option<unsafe extern "C" fn()>,
-        child: Option<unsafe extern "C" fn()>,
-    ) -> c_int;
-}
-
-unsafe extern "C" fn in_child() {
-    FORKED.store(true, Ordering::Relaxed);
-}
-
 impl Recorder {
     /// The process's ring in the job directory, made by whoever asks first.
     ///
@@ -89,10 +76,9 @@ impl Recorder {
         let wall = clock::wall_minus_monotonic_ns();
         Ring::initialise(mapping.words(), SLOTS, maker, wall, is_simulated, control)
             .map_err(|_| invalid())?;
-        // SAFETY: a handler that stores a flag is all a fork may run.
-        unsafe { pthread_atfork(None, None, Some(in_child)) };
         Ok(Self {
             mapping,
+            owner: Owner::this(),
             pid: c_int::try_from(pid).unwrap_or(0),
         })
     }
@@ -104,7 +90,7 @@ impl Recorder {
 
     /// Whether this process may write: not one that was forked from the ring's.
     pub fn is_ours(&self) -> bool {
-        !FORKED.load(Ordering::Relaxed)
+        self.owner.is_this()
     }
 
     /// The process that made the ring.
