@@ -101,7 +101,8 @@ fn file(random: &mut Random) -> String {
             let value = match (column, random.below(100)) {
                 (_, 0) => random.number().to_string(),
                 (4, 1..=90) | (_, 1..=60) => "-1".to_owned(),
-                (0, _) => random.below(65).to_string(),
+                (0, _) => random.of(&[0, 1, 2, 32, 63, 64, 64, 65]).to_string(),
+                (5, 61..=70) => random.of(&[0, 64 << 20, (64 << 20) + 1]).to_string(),
                 (5, _) => (1 + random.below(1 << 20)).to_string(),
                 _ => random.below(3).to_string(),
             };
