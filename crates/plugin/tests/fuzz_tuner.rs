@@ -170,14 +170,24 @@ impl World {
         };
         let path = self.folder.join(file_name(id, ranks, nodes));
         let _ = std::fs::remove_file(&path);
+        let words = GEOMETRY.words().unwrap();
+        if random.one_in(4) {
+            // Something lies there already: cut short, too long, or no log at all.
+            let length = random.of(&[0, 1, 8, 4096, 8 * words - 1, 8 * words, 8 * words + 8]);
+            let byte = u8::try_from(random.below(256)).unwrap();
+            std::fs::write(&path, vec![byte; length]).unwrap();
+        }
         let [first, second] = [(); 2].map(|()| {
             let mut context = without_provenance_mut(1);
             let size = |n: u64| usize::try_from(n).unwrap();
             init(version, id, size(ranks), size(nodes), &raw mut context);
             context
         });
-        let words = GEOMETRY.words().unwrap();
-        let log = path.exists().then(|| Mapping::open(&path, words).unwrap());
+        let log = match path.exists() {
+            true => Mapping::open(&path, words).ok(),
+            false => None,
+        };
+        let log = log.filter(|log| Writer::new(log.words()).is_ok());
         let _ = std::fs::remove_file(path);
         if let Some(log) = &log {
             let writer = Writer::new(log.words()).unwrap();
