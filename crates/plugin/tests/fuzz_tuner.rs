@@ -19,15 +19,15 @@ use std::ptr::{null_mut, without_provenance_mut};
 use std::sync::atomic::AtomicU64;
 
 use ccl_abi::shared::{Mapping, Reader, Rule, State, Word, Writer};
-use nccl_ccl_agent::exports::{
-    ncclTunerPlugin_v2 as V2, ncclTunerPlugin_v3 as V3, ncclTunerPlugin_v4 as V4,
-    ncclTunerPlugin_v5 as V5, ncclTunerPlugin_v6 as V6,
-};
+use nccl_ccl_agent::exports::ncclTunerPlugin_v6 as V6;
 use nccl_ccl_agent::live::{GEOMETRY, file_name};
 
 #[path = "../../abi/tests/fuzz/random.rs"]
 mod random;
 use random::{Random, cases};
+#[path = "support/every_tuner.rs"]
+mod every_tuner;
+use every_tuner::{Question, VERSIONS, finalize, init};
 
 const POLICIES: usize = 16;
 const COMMUNICATORS: usize = 12;
@@ -48,30 +48,6 @@ struct Communicator {
 struct World {
     folder: PathBuf,
     communicators: Vec<Communicator>,
-}
-
-fn init(version: u32, id: u64, ranks: usize, nodes: usize, context: *mut *mut c_void) {
-    let result = unsafe {
-        match version {
-            2 => (V2.init)(ranks, nodes, None, context),
-            3 => (V3.init)(ranks, nodes, None, context),
-            4 => (V4.init)(ranks, nodes, None, context),
-            5 => (V5.init)(context, id, ranks, nodes, None, null_mut(), null_mut()),
-            _ => (V6.init)(context, id, ranks, nodes, None, null_mut(), null_mut()),
-        }
-    };
-    assert_eq!(result, 0);
-}
-
-fn finalize(version: u32, context: *mut c_void) {
-    let finalize = match version {
-        2 => V2.destroy,
-        3 => V3.destroy,
-        4 => V4.destroy,
-        5 => V5.finalize,
-        _ => V6.finalize,
-    };
-    assert_eq!(unsafe { finalize(context) }, 0);
 }
 
 fn range(random: &mut Random) -> (u64, u64) {
@@ -347,64 +323,42 @@ fn ask(version: u32, context: *mut c_void, call: &Call) -> Told {
     let (mut channels, mut algorithm, mut protocol) = (UNTOUCHED, UNTOUCHED, UNTOUCHED);
     let mut chunk_bytes: usize = 0;
     let table = match call.has_table {
-        true => cells.as_mut_ptr().cast(),
+        true => cells.as_mut_ptr(),
         false => null_mut(),
     };
     let places = match call.has_channels {
         true => &raw mut channels,
         false => null_mut(),
     };
-    let Call {
-        collective,
-        bytes,
-        pipe_ops,
-        algorithms,
-        protocols,
-        registered,
-        ..
-    } = *call;
-    let newer = match version {
-        4 => V4.get_coll_info,
-        5 => V5.get_coll_info,
-        _ => V6.get_coll_info,
+    let question = Question {
+        collective: call.collective,
+        bytes: call.bytes,
+        pipe_ops: call.pipe_ops,
+        collnet: call.collnet,
+        nvls: call.nvls,
+        // Either place can be missing.
+        pair: match call.has_table {
+            true => [&raw mut algorithm, &raw mut protocol],
+            false => [null_mut(), &raw mut protocol],
+        },
+        table,
+        algorithms: call.algorithms,
+        protocols: call.protocols,
+        registered: call.registered,
+        channels: places,
     };
-    let result = unsafe {
-        match version {
-            2 => {
-                // Either place can be missing.
-                let algorithm = match call.has_table {
-                    true => &raw mut algorithm,
-                    false => null_mut(),
-                };
-                let (collnet, nvls) = (call.collnet, call.nvls);
-                (V2.get_coll_info)(
-                    context,
-                    collective,
-                    bytes,
-                    collnet,
-                    nvls,
-                    pipe_ops,
-                    algorithm,
-                    &raw mut protocol,
-                    places,
-                )
-            }
-            3 => (V3.get_coll_info)(
-                context, collective, bytes, pipe_ops, table, algorithms, protocols, places,
-            ),
-            _ => newer(
-                context, collective, bytes, pipe_ops, table, algorithms, protocols, registered,
-                places,
-            ),
-        }
-    };
-    assert_eq!(result, 0);
+    every_tuner::ask(version, context, &question);
     if version == 6 {
         let chunk = match call.has_channels {
             true => &raw mut chunk_bytes,
             false => null_mut(),
         };
-        let [algorithm, protocol] = call.chunk_of;
+        let Call {
+            collective,
+            bytes,
+            chunk_of: [algorithm, protocol],
+            ..
+        } = *call;
         let get = V6.get_chunk_size.unwrap();
         let result = unsafe { get(context, collective, bytes, algorithm, protocol, 8, chunk) };
         assert_eq!(result, 0);
@@ -489,7 +443,7 @@ fn any_call_is_survived_and_nothing_out_of_range_is_chosen() {
             }
         }
         // A context of another version, from nowhere, or with a bit flipped.
-        let other_version = random.of(&[2, 3, 4, 5, 6]);
+        let other_version = random.of(&VERSIONS);
         let context = match random.below(4) {
             0 => null_mut(),
             1 => without_provenance_mut(usize::try_from(random.number()).unwrap()),

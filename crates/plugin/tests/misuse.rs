@@ -14,14 +14,15 @@ use ccl_abi::nccl::profiler::{
     StateArguments, kind, state,
 };
 use ccl_abi::shared::{Mapping, Record, Ring};
-use nccl_ccl_agent::exports::{
-    ncclTunerPlugin_v2 as T2, ncclTunerPlugin_v3 as T3, ncclTunerPlugin_v4 as T4,
-    ncclTunerPlugin_v5 as T5, ncclTunerPlugin_v6 as T6,
-};
+use nccl_ccl_agent::exports::ncclTunerPlugin_v6 as T6;
 use nccl_ccl_agent::profiler::exports::{
     ncclProfiler_v1 as P1, ncclProfiler_v2 as P2, ncclProfiler_v3 as P3, ncclProfiler_v4 as P4,
     ncclProfiler_v5 as P5, ncclProfiler_v6 as P6,
 };
+
+#[path = "support/every_tuner.rs"]
+mod every_tuner;
+use every_tuner::{Question, VERSIONS, ask, finalize, init};
 
 /// The environment and the ring are the process's, so tests take turns.
 static TURN: Mutex<()> = Mutex::new(());
@@ -55,83 +56,35 @@ fn garbage() -> impl Iterator<Item = *mut c_void> {
 
 const ALL_REDUCE: c_int = 4;
 
-fn init_tuner(version: u32, context: *mut *mut c_void) {
-    let result = unsafe {
-        match version {
-            2 => (T2.init)(8, 1, None, context),
-            3 => (T3.init)(8, 1, None, context),
-            4 => (T4.init)(8, 1, None, context),
-            5 => (T5.init)(context, 1, 8, 1, None, null_mut(), null_mut()),
-            _ => (T6.init)(context, 1, 8, 1, None, null_mut(), null_mut()),
-        }
-    };
-    assert_eq!(result, 0);
-}
-
-fn finalize_tuner(version: u32, context: *mut c_void) {
-    let finalize = match version {
-        2 => T2.destroy,
-        3 => T3.destroy,
-        4 => T4.destroy,
-        5 => T5.finalize,
-        _ => T6.finalize,
-    };
-    assert_eq!(unsafe { finalize(context) }, 0);
-}
-
-/// Where `getCollInfo` may write; each can be missing.
-#[derive(Clone, Copy)]
-struct Places {
-    /// From v3 on, with its two sizes.
-    table: (*mut f32, c_int, c_int),
-    /// v2's two.
-    pair: [*mut c_int; 2],
-    channels: *mut c_int,
-}
-
-fn ask(version: u32, context: *mut c_void, collective: c_int, places: Places) {
-    let Places {
-        table: (table, algorithms, protocols),
-        pair: [algorithm, protocol],
-        channels,
-    } = places;
-    let table = table.cast();
-    let (n, p) = (algorithms, protocols);
-    let result = unsafe {
-        match version {
-            2 => (T2.get_coll_info)(
-                context, collective, 1024, 1, 1, 1, algorithm, protocol, channels,
-            ),
-            3 => (T3.get_coll_info)(context, collective, 1024, 1, table, n, p, channels),
-            4 => (T4.get_coll_info)(context, collective, 1024, 1, table, n, p, 0, channels),
-            5 => (T5.get_coll_info)(context, collective, 1024, 1, table, n, p, 0, channels),
-            _ => (T6.get_coll_info)(context, collective, 1024, 1, table, n, p, 0, channels),
-        }
-    };
-    assert_eq!(result, 0);
-}
-
 #[test]
 fn every_tuner_survives_misuse() {
     let folder = Folder::new();
     let path = folder.path.join("policy.csv");
     std::fs::write(&path, "allreduce,0,99999999,ring,simple,4,-1,-1\n").unwrap();
     unsafe { std::env::set_var("CCL_AGENT_POLICY", &path) };
-    for version in 2..=6 {
+    for version in VERSIONS {
         tuner_survives_misuse(version);
     }
     unsafe { std::env::remove_var("CCL_AGENT_POLICY") };
 }
 
 fn tuner_survives_misuse(version: u32) {
-    init_tuner(version, null_mut());
+    init(version, 1, 8, 1, null_mut());
     let mut context = null_mut();
-    init_tuner(version, &raw mut context);
+    init(version, 1, 8, 1, &raw mut context);
     let mut cells = [10.0f32; 21];
     let (mut algorithm, mut protocol, mut channels) = (-7, -7, -7);
-    let good = Places {
-        table: (cells.as_mut_ptr(), 7, 3),
+    let good = Question {
+        collective: ALL_REDUCE,
+        bytes: 1024,
+        pipe_ops: 1,
+        collnet: 1,
+        nvls: 1,
         pair: [&raw mut algorithm, &raw mut protocol],
+        table: cells.as_mut_ptr(),
+        algorithms: 7,
+        protocols: 3,
+        registered: 0,
         channels: &raw mut channels,
     };
     let untouched = |channels: c_int, algorithm: c_int, cells: &[f32; 21]| {
@@ -140,14 +93,15 @@ fn tuner_survives_misuse(version: u32) {
 
     // No such context, and no such collective.
     for nowhere in garbage().filter(|other| *other != context) {
-        ask(version, nowhere, ALL_REDUCE, good);
-        finalize_tuner(version, nowhere);
+        ask(version, nowhere, &good);
+        finalize(version, nowhere);
     }
     for collective in [-1, 5, 99, c_int::MIN, c_int::MAX] {
-        ask(version, context, collective, good);
+        let question = Question { collective, ..good };
+        ask(version, context, &question);
     }
     // No place for what must be written, and sizes that no table has.
-    let (table, ..) = good.table;
+    let table = good.table;
     for (table, algorithms, protocols) in [
         (null_mut(), 7, 3),
         (table, 0, 3),
@@ -159,13 +113,14 @@ fn tuner_survives_misuse(version: u32) {
     ] {
         // v2 has no table.
         let pair = [null_mut(), good.pair[1]];
-        let table = (table, algorithms, protocols);
-        let places = Places {
-            table,
+        let question = Question {
             pair,
+            table,
+            algorithms,
+            protocols,
             ..good
         };
-        ask(version, context, ALL_REDUCE, places);
+        ask(version, context, &question);
     }
     assert!(untouched(channels, algorithm, &cells), "v{version}");
     assert_eq!(protocol, -7, "v{version}");
@@ -173,23 +128,21 @@ fn tuner_survives_misuse(version: u32) {
     // Only entries that cannot be run, and nonsense.
     for cost in [-1.0, -2.0, f32::NAN, f32::NEG_INFINITY] {
         let mut cells = [cost; 21];
-        let table = (cells.as_mut_ptr(), 7, 3);
-        let pair = [null_mut(); 2];
-        let places = Places {
-            table,
-            pair,
+        let question = Question {
+            pair: [null_mut(); 2],
+            table: cells.as_mut_ptr(),
             ..good
         };
-        ask(version, context, ALL_REDUCE, places);
+        ask(version, context, &question);
         assert_eq!(channels, -7, "v{version}");
         assert!(cells.iter().all(|c| c.to_bits() == cost.to_bits()));
     }
     // Nowhere to write the channels: the rest is still said.
-    let places = Places {
+    let question = Question {
         channels: null_mut(),
         ..good
     };
-    ask(version, context, ALL_REDUCE, places);
+    ask(version, context, &question);
     match version {
         2 => assert_eq!((algorithm, protocol), (1, 2)),
         _ => assert_eq!((cells[5], cells[4]), (0.0, 10.0)),
@@ -216,27 +169,28 @@ fn tuner_survives_misuse(version: u32) {
 
     // It is still there; then it is ended, again and again, and asked.
     channels = -7;
-    ask(version, context, ALL_REDUCE, good);
+    ask(version, context, &good);
     assert_eq!(channels, 4, "v{version}");
     let (mut cells, mut algorithm, mut channels) = ([10.0f32; 21], -7, -7);
-    let good = Places {
-        table: (cells.as_mut_ptr(), 7, 3),
+    let good = Question {
         pair: [&raw mut algorithm, &raw mut protocol],
+        table: cells.as_mut_ptr(),
         channels: &raw mut channels,
+        ..good
     };
     let mut next = null_mut();
     for round in 0..3 {
-        finalize_tuner(version, context);
-        ask(version, context, ALL_REDUCE, good);
+        finalize(version, context);
+        ask(version, context, &good);
         if round == 1 {
             // Its place is another's by now.
-            init_tuner(version, &raw mut next);
+            init(version, 1, 8, 1, &raw mut next);
         }
     }
     assert!(untouched(channels, algorithm, &cells), "v{version}");
-    ask(version, next, ALL_REDUCE, good);
+    ask(version, next, &good);
     assert_eq!(channels, 4, "v{version}: the other one lives");
-    finalize_tuner(version, next);
+    finalize(version, next);
 }
 
 /// One version of the profiler, in one form for all.
