@@ -44,6 +44,6 @@ bench:
 reference:
 	$(CARGO) build --locked --bin ccl-agent
 	./target/debug/ccl-agent knobs list --markdown > doc/reference/knobs.md
-	for of in workload cluster trace; do \
+	for of in workload cluster trace observe; do \
 		./target/debug/ccl-agent schema $$of > doc/reference/schema/$$of.json; done
 	CCL_BLESS=1 $(CARGO) test --locked -p ccl-sim --test graph_derivation

@@ -17,6 +17,7 @@
 //! the mapping is safe code over atomics. Readers trust nothing they
 //! read: what is out of bounds or out of range is a doubt, and a doubt means NCCL's own choice.
 
+pub mod job;
 mod layout;
 mod mapping;
 mod process;
@@ -24,6 +25,7 @@ mod queue;
 mod reader;
 mod record;
 mod ring;
+mod roll;
 mod rule;
 mod seal;
 mod state;
@@ -37,6 +39,7 @@ pub use queue::Queue;
 pub use reader::{Answer, Reader, Version};
 pub use record::{PackedRecord, Record, Timing, Waits};
 pub use ring::{Control, Losses, MOST_COMMUNICATORS, Membership, Ring};
+pub use roll::{Presence, Roll, Seat};
 pub use rule::{PackedRule, Rule};
 pub use state::State;
 pub use word::Word;

@@ -11,6 +11,7 @@
 
 pub mod asker;
 pub mod guard;
+pub mod live;
 pub mod mind;
 pub mod observe;
 pub mod oracle;

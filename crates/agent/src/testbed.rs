@@ -5,9 +5,11 @@
 //! of making something up. Nothing reaches a testbed except through [`crate::guard`]: the only
 //! arguments it accepts are [`Approved`] and [`ApprovedProbe`], which only the guard can make.
 
+mod live;
 mod recorded;
 mod simulated;
 
+pub use live::{LiveError, LiveJob, LiveTestbed};
 pub use recorded::{RecordedError, RecordedTestbed};
 pub use simulated::{SimulatedError, SimulatedTestbed};
 
@@ -168,6 +170,14 @@ pub trait Testbed {
         approved: &ApprovedProbe,
         repetitions: u32,
     ) -> Result<Vec<f64>, TestbedError>;
+
+    /// The run is over: the job keeps this configuration, and no longer depends on this process.
+    ///
+    /// # Errors
+    /// A job that could not be left with it; it then has what it had, or NCCL's own choices.
+    fn leave(&mut self, _approved: &Approved) -> Result<(), TestbedError> {
+        Ok(())
+    }
 
     /// Noise-free iteration time, microseconds, for the oracle alone: never shown to the agent.
     ///

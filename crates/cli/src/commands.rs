@@ -4,6 +4,7 @@ mod cluster_argument;
 pub mod export;
 pub mod fit;
 pub mod knobs;
+pub mod observe;
 pub mod schema;
 pub mod sim;
 pub mod tune;

@@ -24,13 +24,15 @@ struct Cli {
 enum Command {
     /// Tune a job: offline thinking, online trials, a verdict with an interval.
     Tune(commands::tune::TuneArgs),
+    /// Watch a running job: what NCCL chose, how long it took, and what it waited for.
+    Observe(commands::observe::ObserveArgs),
     /// Write the best configuration of a run in the form a cluster takes.
     Export(commands::export::ExportArgs),
     /// Turn a recorded sweep of NCCL into a tuner table.
     Fit(commands::fit::FitArgs),
     /// The catalogue of NCCL's variables, and a linter for files that set them.
     Knobs(commands::knobs::KnobsArgs),
-    /// The JSON Schema of a workload, a cluster or a trace.
+    /// The JSON Schema of a workload, a cluster, a trace or what observe prints.
     Schema(commands::schema::SchemaArgs),
     /// Ask the simulator, and hold it against what was recorded.
     Sim(commands::sim::SimArgs),
@@ -40,6 +42,7 @@ impl Command {
     fn run(self) -> CommandResult {
         match self {
             Self::Tune(args) => commands::tune::run(&args),
+            Self::Observe(args) => commands::observe::run(&args),
             Self::Export(args) => commands::export::run(&args),
             Self::Fit(args) => commands::fit::run(&args),
             Self::Knobs(args) => commands::knobs::run(&args),

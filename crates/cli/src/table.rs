@@ -26,14 +26,21 @@ pub struct Table {
 
 impl Table {
     /// An empty table with these headings.
-    pub fn new<const N: usize>(columns: [(&str, Align); N]) -> Self {
+    pub fn new<'a>(columns: impl IntoIterator<Item = (&'a str, Align)>) -> Self {
         Self {
             columns: columns
+                .into_iter()
                 .map(|(name, align)| (name.to_owned(), align))
-                .to_vec(),
+                .collect(),
             rows: Vec::new(),
             width: WIDTH,
         }
+    }
+
+    /// The same table, wrapped beyond this many characters only.
+    pub fn within(mut self, width: usize) -> Self {
+        self.width = width;
+        self
     }
 
     /// Adds a row; what it lacks is empty, what it has too much is dropped.
@@ -44,7 +51,7 @@ impl Table {
     }
 
     /// The text, each line with its newline. The last column is wrapped at blanks where the line
-    /// would be wider than [`WIDTH`] characters; a column that cannot be wrapped is left whole.
+    /// would be wider than [`WIDTH`] characters, or what [`Table::within`] said; a column that cannot be wrapped is left whole.
     pub fn render(&self) -> String {
         let last = self.columns.len().saturating_sub(1);
         let widths: Vec<usize> = (0..self.columns.len())

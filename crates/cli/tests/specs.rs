@@ -125,7 +125,7 @@ fn the_schemas_are_printed_as_committed() {
         String::from_utf8(output.stdout).unwrap()
     };
     let all: Value = serde_json::from_str(&printed(&[])).unwrap();
-    let names = ["workload", "cluster", "trace"];
+    let names = ["workload", "cluster", "trace", "observe"];
     assert_eq!(all.as_object().unwrap().keys().collect::<Vec<_>>(), names);
     for name in names {
         let committed =

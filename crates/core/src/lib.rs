@@ -46,7 +46,7 @@ pub use export::{ExportError, ExportFormat, export};
 pub use hypothesis::Hypothesis;
 pub use measurement::{Measurement, Source};
 pub use policy::{DecisionTable, Policy, PolicyError, Rule};
-pub use schema::SchemaOf;
+pub use schema::{SchemaOf, schema_of};
 pub use sweep::{
     Asked, BufferPlacement, Cell, Conditions, Finding, NcclTestsOptions, NotMeasured, Sweep,
     SweepError, SweepFormat, SweepPoint, UnknownFormat, busbw_from_time, detect_format,

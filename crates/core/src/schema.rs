@@ -35,15 +35,16 @@ impl SchemaOf {
     /// The schema (JSON Schema, draft 2020-12).
     pub fn schema(self) -> Value {
         match self {
-            Self::Workload => of::<WorkloadSpec>("A workload of ccl-agent"),
-            Self::Cluster => of::<ClusterSpec>("A cluster of ccl-agent"),
-            Self::Trace => of::<TraceLine>("A line of ccl-agent's trace"),
+            Self::Workload => schema_of::<WorkloadSpec>("A workload of ccl-agent"),
+            Self::Cluster => schema_of::<ClusterSpec>("A cluster of ccl-agent"),
+            Self::Trace => schema_of::<TraceLine>("A line of ccl-agent's trace"),
         }
     }
 }
 
-/// What a reader wants to see first; the rest follows as it is made.
-fn of<T: JsonSchema>(title: &str) -> Value {
+/// The schema of a type (JSON Schema, draft 2020-12): what a reader wants to see first, then the rest as
+/// it is made.
+pub fn schema_of<T: JsonSchema>(title: &str) -> Value {
     let mut schema = SchemaSettings::draft2020_12()
         .into_generator()
         .into_root_schema_for::<T>();

@@ -1,5 +1,5 @@
 //! What the hot paths cost in nanoseconds, through the shared object, loaded as NCCL loads it. A round
-//! of the profiler's is several calls (`examples/hot_path/paths.rs`).
+//! of the profiler's is several calls (`hot_path/paths.rs`).
 //!
 //! Wanted, as medians: 50 ns for `getCollInfo`, static and live; 100 ns for an event of the profiler's
 //! and 300 ns for a collective, which is its own two events and its record.
@@ -20,7 +20,7 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 
 #[allow(dead_code)] // others use the rest of it
-#[path = "../examples/hot_path/paths.rs"]
+#[path = "../hot_path/paths.rs"]
 mod paths;
 use paths::{HotPath, Interfaces};
 

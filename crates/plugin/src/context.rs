@@ -144,6 +144,7 @@ mod tests {
             ranks: 8,
             nodes: 1,
             id: None,
+            name: None,
         };
         Box::new(Tuner::new(&Mode::Off("a test"), communicator, Log(None)))
     }

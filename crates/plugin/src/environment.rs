@@ -5,6 +5,8 @@
 //! sets a variable means it. The file (`CCL_AGENT_ENV_FILE`, lines `NAME=value`) is read once, whole or
 //! not at all, and stays in memory for as long as the process lives.
 
+pub mod exports;
+
 use std::ffi::{CStr, CString, c_char};
 use std::path::Path;
 use std::sync::OnceLock;

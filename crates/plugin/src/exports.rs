@@ -2,22 +2,21 @@
 //! and answers success: an error from a tuner would end the communicator, and leaving the outputs
 //! alone already means "as NCCL likes it".
 
-use std::ffi::{c_char, c_int, c_void};
+use std::ffi::{c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use ccl_abi::nccl::common::{Logger, NcclResult, SUCCESS};
-use ccl_abi::nccl::env::{EnvV1, EnvV2};
 use ccl_abi::nccl::tuner::{
     Constants, Name, NvlDomainInfo, TunerV2, TunerV3, TunerV4, TunerV5, TunerV6,
 };
 
+use crate::chain::{InitArguments, TableCall};
 use crate::context;
-use crate::environment;
-use crate::log::Log;
-use crate::mode::Mode;
-use crate::tuner::{Communicator, CostTable, Tuner, supported_v2};
+use crate::init::start;
+use crate::tuner::{CostTable, LL128, supported_v2};
 
-const NAME: Name = Name(c"ccl-agent".as_ptr());
+/// What NCCL logs.
+pub(crate) const NAME: Name = Name(c"ccl-agent".as_ptr());
 
 /// NCCL 2.21.
 #[unsafe(no_mangle)]
@@ -34,7 +33,7 @@ pub static ncclTunerPlugin_v2: TunerV2 = TunerV2 {
 #[allow(non_upper_case_globals)]
 pub static ncclTunerPlugin_v3: TunerV3 = TunerV3 {
     name: NAME,
-    init: init_v2,
+    init: init_v3,
     get_coll_info: get_coll_info_v3,
     destroy: finalize,
 };
@@ -44,7 +43,7 @@ pub static ncclTunerPlugin_v3: TunerV3 = TunerV3 {
 #[allow(non_upper_case_globals)]
 pub static ncclTunerPlugin_v4: TunerV4 = TunerV4 {
     name: NAME,
-    init: init_v2,
+    init: init_v4,
     get_coll_info: get_coll_info_v4,
     destroy: finalize,
 };
@@ -64,117 +63,84 @@ pub static ncclTunerPlugin_v5: TunerV5 = TunerV5 {
 #[allow(non_upper_case_globals)]
 pub static ncclTunerPlugin_v6: TunerV6 = TunerV6 {
     name: NAME,
-    init: init_v5,
+    init: init_v6,
     get_coll_info: get_coll_info_v4,
     finalize,
     get_chunk_size: Some(get_chunk_size),
 };
 
-/// NCCL 2.28.7 to 2.30.4.
-#[unsafe(no_mangle)]
-#[allow(non_upper_case_globals)]
-pub static ncclEnvPlugin_v1: EnvV1 = EnvV1 {
-    name: NAME,
-    init: init_env_v1,
-    finalize: finalize_env,
-    get_env,
-};
-
-/// NCCL 2.30.7 and later.
-#[unsafe(no_mangle)]
-#[allow(non_upper_case_globals)]
-pub static ncclEnvPlugin_v2: EnvV2 = EnvV2 {
-    name: NAME,
-    init: init_env_v2,
-    finalize: finalize_env,
-    get_env,
-};
-
-unsafe extern "C" fn init_env_v1(
-    _major: u8,
-    _minor: u8,
-    _patch: u8,
-    _suffix: *const c_char,
-) -> NcclResult {
-    harmless(|| environment::start(Log(None)))
-}
-
-unsafe extern "C" fn init_env_v2(
-    _major: u8,
-    _minor: u8,
-    _patch: u8,
-    _suffix: *const c_char,
-    logger: Option<Logger>,
-) -> NcclResult {
-    harmless(|| environment::start(Log(logger)))
-}
-
-/// NCCL may still hold values, so they stay.
-unsafe extern "C" fn finalize_env() -> NcclResult {
-    SUCCESS
-}
-
-unsafe extern "C" fn get_env(name: *const c_char) -> *const c_char {
-    // SAFETY: NCCL passes the name of a variable.
-    catch_unwind(|| unsafe { environment::get(name) }).unwrap_or(std::ptr::null())
-}
-
 /// Nothing unwinds into C.
-fn harmless(what: impl FnOnce()) -> NcclResult {
+pub(crate) fn harmless(what: impl FnOnce()) -> NcclResult {
     // A panic leaves the outputs as they are; there is nobody to tell on this path.
     let _ = catch_unwind(AssertUnwindSafe(what));
     SUCCESS
 }
 
-fn start(context: *mut *mut c_void, communicator: Communicator, logger: Option<Logger>) {
-    if context.is_null() {
-        return;
-    }
-    let mode = Mode::from(|name| std::env::var(name).ok());
-    let tuner = Box::new(Tuner::new(&mode, communicator, Log(logger)));
-    let opened = context::open(tuner).unwrap_or(std::ptr::null_mut());
-    // SAFETY: NCCL passes a place for one pointer; null was turned away above.
-    unsafe { *context = opened };
-}
-
-unsafe extern "C" fn init_v2(
+/// The init of v2 to v4, which differ only in what NCCL calls afterwards.
+unsafe fn init_older(
+    version: u8,
     ranks: usize,
     nodes: usize,
     logger: Option<Logger>,
     context: *mut *mut c_void,
 ) -> NcclResult {
-    harmless(|| {
-        let communicator = Communicator {
-            ranks: ranks as u64,
-            nodes: nodes as u64,
-            id: None,
-        };
-        start(context, communicator, logger);
-    })
+    let arguments = InitArguments {
+        version,
+        comm_id: 0,
+        ranks,
+        nodes,
+        logger,
+        domains: std::ptr::null_mut(),
+        constants: std::ptr::null_mut(),
+    };
+    // SAFETY: NCCL's own arguments.
+    harmless(|| unsafe { start(context, None, arguments) })
 }
 
-unsafe extern "C" fn init_v5(
-    context: *mut *mut c_void,
-    comm_id: u64,
-    ranks: usize,
-    nodes: usize,
-    logger: Option<Logger>,
-    _domains: *mut NvlDomainInfo,
-    _constants: *mut Constants,
-) -> NcclResult {
-    harmless(|| {
-        let id = Some(comm_id);
-        start(
-            context,
-            Communicator {
-                ranks: ranks as u64,
-                nodes: nodes as u64,
-                id,
-            },
-            logger,
-        );
-    })
+macro_rules! init_older {
+    ($($name:ident: $version:literal),*) => {
+        $(unsafe extern "C" fn $name(
+            ranks: usize,
+            nodes: usize,
+            logger: Option<Logger>,
+            context: *mut *mut c_void,
+        ) -> NcclResult {
+            // SAFETY: NCCL's own arguments.
+            unsafe { init_older($version, ranks, nodes, logger, context) }
+        })*
+    };
 }
+
+init_older!(init_v2: 2, init_v3: 3, init_v4: 4);
+
+macro_rules! init_with_id {
+    ($($name:ident: $version:literal),*) => {
+        $(unsafe extern "C" fn $name(
+            context: *mut *mut c_void,
+            comm_id: u64,
+            ranks: usize,
+            nodes: usize,
+            logger: Option<Logger>,
+            domains: *mut NvlDomainInfo,
+            constants: *mut Constants,
+        ) -> NcclResult {
+            let version = $version;
+            let arguments = InitArguments {
+                version,
+                comm_id,
+                ranks,
+                nodes,
+                logger,
+                domains,
+                constants,
+            };
+            // SAFETY: NCCL's own arguments.
+            harmless(|| unsafe { start(context, Some(comm_id), arguments) })
+        })*
+    };
+}
+
+init_with_id!(init_v5: 5, init_v6: 6);
 
 unsafe extern "C" fn get_coll_info_v2(
     context: *mut c_void,
@@ -192,13 +158,33 @@ unsafe extern "C" fn get_coll_info_v2(
         let Some(tuner) = (unsafe { context::get(context) }) else {
             return;
         };
-        let Ok(collective) = usize::try_from(collective) else {
-            return;
-        };
         if algorithm.is_null() || protocol.is_null() {
             return;
         }
-        let can = |a: usize, _: usize| supported_v2(a, collnet_support != 0, nvls_support != 0);
+        if let Some(vendor) = tuner.vendor() {
+            // SAFETY: NCCL's own arguments.
+            unsafe {
+                vendor.ask_v2(
+                    collective,
+                    bytes,
+                    collnet_support,
+                    nvls_support,
+                    pipe_ops,
+                    algorithm,
+                    protocol,
+                    channels,
+                );
+            }
+        }
+        let Ok(collective) = usize::try_from(collective) else {
+            return;
+        };
+        // v2 has no table that says where LL128 is safe, and where it is not it corrupts data: a policy
+        // file that names it is its author's word, an agent has none.
+        let is_live = tuner.is_live();
+        let can = |a: usize, p: usize| {
+            supported_v2(a, collnet_support != 0, nvls_support != 0) && !(is_live && p == LL128)
+        };
         let Some(chosen) = tuner.decide(collective, bytes as u64, pipe_ops, can) else {
             return;
         };
@@ -229,35 +215,12 @@ unsafe extern "C" fn get_coll_info_v3(
     protocols: c_int,
     channels: *mut c_int,
 ) -> NcclResult {
-    harmless(|| {
-        // SAFETY: NCCL ends a communicator after the last call on it.
-        let Some(tuner) = (unsafe { context::get(context) }) else {
-            return;
-        };
-        let sizes = (usize::try_from(algorithms), usize::try_from(protocols));
-        let (Ok(collective), (Ok(algorithms), Ok(protocols))) =
-            (usize::try_from(collective), sizes)
-        else {
-            return;
-        };
-        if cost_table.is_null() || algorithms > 64 || protocols > 64 {
-            return;
-        }
-        // SAFETY: declared float**, it is one contiguous float[algorithms][protocols] that NCCL
-        // owns and lends for this call.
-        let cells = unsafe {
-            std::slice::from_raw_parts_mut(cost_table.cast::<f32>(), algorithms * protocols)
-        };
-        let Some(mut table) = CostTable::new(cells, algorithms, protocols) else {
-            return;
-        };
-        let can = |a: usize, p: usize| table.can(a, p);
-        let Some(chosen) = tuner.decide(collective, bytes as u64, pipe_ops, can) else {
-            return;
-        };
-        table.prefer(usize::from(chosen.algorithm), usize::from(chosen.protocol));
-        write_channels(channels, chosen.channels);
-    })
+    // SAFETY: the same contract, for a caller that does not say whether buffers are registered.
+    unsafe {
+        get_coll_info_v4(
+            context, collective, bytes, pipe_ops, cost_table, algorithms, protocols, 0, channels,
+        )
+    }
 }
 
 unsafe extern "C" fn get_coll_info_v4(
@@ -268,16 +231,73 @@ unsafe extern "C" fn get_coll_info_v4(
     cost_table: *mut *mut f32,
     algorithms: c_int,
     protocols: c_int,
-    // Can differ between ranks, so nothing may depend on it.
-    _registered: c_int,
+    // Can differ between ranks, so nothing of ours depends on it.
+    registered: c_int,
     channels: *mut c_int,
 ) -> NcclResult {
-    // SAFETY: the same contract with one argument less.
-    unsafe {
-        get_coll_info_v3(
-            context, collective, bytes, pipe_ops, cost_table, algorithms, protocols, channels,
-        )
+    let call = TableCall {
+        collective,
+        bytes,
+        pipe_ops,
+        cost_table,
+        algorithms,
+        protocols,
+        registered,
+        channels,
+    };
+    // SAFETY: NCCL's own arguments.
+    harmless(|| unsafe { answer(context, call) })
+}
+
+/// The vendor's tuner first, then our table.
+///
+/// # Safety
+/// The arguments are NCCL's own.
+unsafe fn answer(context: *mut c_void, call: TableCall) {
+    // SAFETY: NCCL ends a communicator after the last call on it.
+    let Some(tuner) = (unsafe { context::get(context) }) else {
+        return;
+    };
+    let sizes = (
+        usize::try_from(call.algorithms),
+        usize::try_from(call.protocols),
+    );
+    let (Ok(algorithms), Ok(protocols)) = sizes else {
+        return;
+    };
+    if call.cost_table.is_null() || algorithms > 64 || protocols > 64 {
+        return;
     }
+    let asked = tuner.vendor().map(|vendor| {
+        // SAFETY: as above.
+        unsafe { vendor.ask(call) }
+    });
+    // SAFETY: declared float**, it is one contiguous float[algorithms][protocols] that NCCL owns
+    // and lends for this call.
+    let cells = unsafe {
+        std::slice::from_raw_parts_mut(call.cost_table.cast::<f32>(), algorithms * protocols)
+    };
+    let Some(mut table) = CostTable::new(cells, algorithms, protocols) else {
+        return;
+    };
+    if let Some((algorithm, protocol)) = asked.flatten()
+        && let (Ok(algorithm), Ok(protocol)) =
+            (usize::try_from(algorithm), usize::try_from(protocol))
+    {
+        table.prefer(algorithm, protocol);
+    }
+    let Ok(collective) = usize::try_from(call.collective) else {
+        return;
+    };
+    let can = |a: usize, p: usize| table.can(a, p);
+    let Some(chosen) = tuner.decide(collective, call.bytes as u64, call.pipe_ops, can) else {
+        return;
+    };
+    if tuner.vendor().is_some() {
+        table.outbid();
+    }
+    table.prefer(usize::from(chosen.algorithm), usize::from(chosen.protocol));
+    write_channels(call.channels, chosen.channels);
 }
 
 unsafe extern "C" fn get_chunk_size(
@@ -286,7 +306,7 @@ unsafe extern "C" fn get_chunk_size(
     bytes: usize,
     algorithm: c_int,
     protocol: c_int,
-    _channels: c_int,
+    channels: c_int,
     chunk_bytes: *mut usize,
 ) -> NcclResult {
     harmless(|| {
@@ -294,6 +314,19 @@ unsafe extern "C" fn get_chunk_size(
         let Some(tuner) = (unsafe { context::get(context) }) else {
             return;
         };
+        if let Some(vendor) = tuner.vendor() {
+            // SAFETY: NCCL's own arguments.
+            unsafe {
+                vendor.ask_chunk_size(
+                    collective,
+                    bytes,
+                    algorithm,
+                    protocol,
+                    channels,
+                    chunk_bytes,
+                );
+            }
+        }
         let pair = (usize::try_from(algorithm), usize::try_from(protocol));
         let (Ok(collective), (Ok(algorithm), Ok(protocol))) = (usize::try_from(collective), pair)
         else {

@@ -14,10 +14,14 @@
 //! job's decision logs on one machine (v5 and v6, which say which communicator it is); the profiler
 //! v1 to v6, into a ring that `ccl-agent observe` reads; the environment v1 and v2.
 
+pub mod chain;
+pub mod constants;
 pub mod context;
 pub mod environment;
 pub mod exports;
 pub mod fork;
+pub mod identity;
+pub mod init;
 pub mod live;
 pub mod log;
 pub mod mode;

@@ -8,7 +8,7 @@
 mod parse;
 mod table;
 
-pub use parse::{MOST_BYTES, Parsed, PolicyError, Skipped, parse};
+pub use parse::{ALGORITHMS, MOST_BYTES, PROTOCOLS, Parsed, PolicyError, Skipped, parse};
 pub use table::{Entry, Table};
 
 /// One rule; `None` matches anything, or leaves the part to NCCL.

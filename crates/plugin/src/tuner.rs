@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ccl_abi::nccl::common::{ALGORITHMS, IGNORE, PROTOCOLS};
 use ccl_abi::shared::Rule;
+use ccl_abi::shared::job::CommunicatorName;
 
+use crate::chain::Vendor;
 use crate::live::Live;
 use crate::log::Log;
 use crate::mode::Mode;
@@ -18,6 +20,8 @@ const COLLNET_DIRECT: u8 = 2;
 const COLLNET_CHAIN: u8 = 3;
 const NVLS: u8 = 4;
 const NVLS_TREE: u8 = 5;
+/// NCCL's id of the protocol that not every machine can run.
+pub const LL128: usize = 1;
 
 /// A communicator as NCCL describes it; v2 to v4 pass no id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +32,8 @@ pub struct Communicator {
     pub nodes: u64,
     /// Its id, equal on all ranks.
     pub id: Option<u64>,
+    /// Its name in a job's directory, where it is known: see [`crate::identity`].
+    pub name: Option<CommunicatorName>,
 }
 
 /// What a call is to run.
@@ -46,6 +52,7 @@ pub struct Decision {
 pub struct Tuner {
     table: Table,
     live: Option<Live>,
+    vendor: Option<Vendor>,
     log: Log,
     /// By rule: its line, and how often NCCL could not run what it asks for.
     impossible: Box<[(u32, AtomicU64)]>,
@@ -68,6 +75,7 @@ impl Tuner {
         Self {
             table: Table::default(),
             live: None,
+            vendor: None,
             log,
             impossible: Box::default(),
         }
@@ -84,7 +92,7 @@ impl Tuner {
         let text = text::read(path, MOST_BYTES).map_err(|e| format!("{shown}: {e}"))?;
         let parsed = parse(&text).map_err(|e| format!("{shown}: {e}; nothing of it is used"))?;
         if let Some((first, last)) = parsed.releases {
-            let loaded = version::loaded();
+            let loaded = version::loaded(log);
             if !loaded.is_some_and(|v| first <= v && v <= last) {
                 let here = loaded.map_or("unknown".to_owned(), |v| v.0.to_string());
                 return Err(format!("{shown} is not for this NCCL ({here})"));
@@ -96,7 +104,9 @@ impl Tuner {
                 skipped.line, skipped.why
             ));
         }
-        let Communicator { ranks, nodes, id } = communicator;
+        let Communicator {
+            ranks, nodes, id, ..
+        } = communicator;
         let table = Table::compile(&parsed.rules, ranks, nodes, id)
             .ok_or_else(|| format!("{shown}: too many of its rules overlap"))?;
         log.info(&format!(
@@ -115,24 +125,41 @@ impl Tuner {
             .collect();
         Ok(Self {
             table,
-            live: None,
-            log,
             impossible,
+            ..Self::off(log)
         })
     }
 
     fn live(job: &Path, communicator: Communicator, log: Log) -> Result<Self, String> {
-        let Communicator { ranks, nodes, id } = communicator;
-        // Without an id two communicators of one shape could not be told apart, and their ranks
-        // would read each other's log.
-        let id = id.ok_or("live needs a tuner interface that names communicators, v5 or later")?;
-        let live = Live::open(job, id, ranks, nodes)
+        let name = communicator.name.ok_or(
+            "live needs to know communicators apart: a tuner interface v5 or later, this profiler \
+             beside it in NCCL 2.27, or CCL_AGENT_INIT_ORDER from whoever starts the job",
+        )?;
+        let live = Live::open(job, name, version::loaded(log))
             .map_err(|e| format!("the log in {}: {e}", job.display()))?;
-        log.info(&format!("live, following {}", job.display()));
+        log.info(&format!(
+            "live, following {}",
+            job.join(name.file()).display()
+        ));
         Ok(Self {
             live: Some(live),
             ..Self::off(log)
         })
+    }
+
+    /// Asks a vendor's tuner first from now on.
+    pub fn chain(&mut self, vendor: Vendor) {
+        self.vendor = Some(vendor);
+    }
+
+    /// The vendor's tuner, if there is one.
+    pub fn vendor(&self) -> Option<&Vendor> {
+        self.vendor.as_ref()
+    }
+
+    /// Whether it follows a decision log.
+    pub fn is_live(&self) -> bool {
+        self.live.is_some()
     }
 
     /// The first rule for this call that `can` run; what cannot is counted and skipped. No
@@ -145,16 +172,13 @@ impl Tuner {
         can: impl Fn(usize, usize) -> bool,
     ) -> Option<Decision> {
         if let Some(live) = &self.live {
-            // What is in a log was found possible for all ranks before it was published; a rank that
-            // finds it impossible all the same leaves it to NCCL rather than writing there.
-            let rule = live.next(u8::try_from(collective).ok()?, bytes)?;
             let Rule {
                 algorithm,
                 protocol,
                 channels,
                 ..
-            } = rule;
-            return can(usize::from(algorithm), usize::from(protocol)).then_some(Decision {
+            } = live.next(u8::try_from(collective).ok()?, bytes, can)?;
+            return Some(Decision {
                 algorithm,
                 protocol,
                 channels,
@@ -277,6 +301,13 @@ impl<'a> CostTable<'a> {
             .and_then(|i| self.cells.get(i));
         // Exactly -1 by definition; NaN and other negatives are doubts.
         cell.is_some_and(|cost| *cost >= 0.0 && cost.total_cmp(&IGNORE).is_ne())
+    }
+
+    /// Takes back what somebody else made the cheapest: of equals NCCL runs the first in the table.
+    pub fn outbid(&mut self) {
+        for cell in self.cells.iter_mut().filter(|cost| **cost == 0.0) {
+            *cell = f32::MIN_POSITIVE;
+        }
     }
 
     /// Makes this the cheapest; never an entry that cannot be run.

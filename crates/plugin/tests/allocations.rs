@@ -9,7 +9,7 @@ use nccl_ccl_agent::exports::ncclTunerPlugin_v6;
 use nccl_ccl_agent::profiler::exports::ncclProfiler_v6;
 
 #[allow(dead_code)] // others use the rest of it
-#[path = "../examples/hot_path/paths.rs"]
+#[path = "../hot_path/paths.rs"]
 mod paths;
 use paths::{HotPath, Interfaces, MOST_ROUNDS};
 

@@ -5,7 +5,7 @@
 use std::ffi::CStr;
 use std::ptr::null;
 
-use nccl_ccl_agent::exports::{ncclEnvPlugin_v1 as V1, ncclEnvPlugin_v2 as V2};
+use nccl_ccl_agent::environment::exports::{ncclEnvPlugin_v1 as V1, ncclEnvPlugin_v2 as V2};
 
 fn get(name: &CStr) -> Option<String> {
     let value = unsafe { (V2.get_env)(name.as_ptr()) };

@@ -9,9 +9,9 @@ use std::ffi::{c_int, c_void};
 use std::path::{Path, PathBuf};
 use std::ptr::null_mut;
 
-use ccl_abi::shared::{Mapping, Rule, State, Writer};
+use ccl_abi::shared::job::{CommunicatorName, communicator_words, parts};
+use ccl_abi::shared::{Mapping, Roll, Rule, State, Writer};
 use nccl_ccl_agent::exports::ncclTunerPlugin_v6 as V6;
-use nccl_ccl_agent::live::{GEOMETRY, file_name};
 
 const ALL_REDUCE: c_int = 4;
 const BYTES: usize = 1 << 20;
@@ -58,7 +58,12 @@ fn chunk_bytes(context: *mut c_void) -> usize {
 }
 
 fn log(job: &Path, id: u64) -> Mapping {
-    Mapping::open(&job.join(file_name(id, 2, 1)), GEOMETRY.words().unwrap()).unwrap()
+    let name = CommunicatorName {
+        id,
+        ranks: 2,
+        nodes: 1,
+    };
+    Mapping::open(&job.join(name.file()), communicator_words().unwrap()).unwrap()
 }
 
 fn rule(channels: u8) -> Rule {
@@ -83,7 +88,8 @@ fn a_forked_child_neither_follows_nor_freezes_its_parents_log() {
     }
     let rank = open(1);
     let mapping = log(&job, 1);
-    let writer = Writer::new(mapping.words()).unwrap();
+    let (words, roll) = parts(mapping.words()).unwrap();
+    let writer = Writer::new(words).unwrap();
     // Calls 0, 1 and 2 have one rule each; at call 3 a rank would wait, lose patience and freeze.
     for call in 0..3u8 {
         writer
@@ -92,13 +98,17 @@ fn a_forked_child_neither_follows_nor_freezes_its_parents_log() {
     }
     assert_eq!((ask(rank), chunk_bytes(rank)), (10, 65536));
 
-    let untouched = || {
-        writer.state()
-            == State {
-                frozen: false,
-                entries: 3,
-                horizon: 3,
-            }
+    // The log, and the rank's seat on the roll.
+    let untouched = |calls: u64| {
+        let as_it_was = State {
+            frozen: false,
+            entries: 3,
+            horizon: 3,
+        };
+        let ranks: Vec<_> = Roll::open(roll).unwrap().present().collect();
+        assert_eq!(ranks.len(), 1);
+        let seat = (ranks[0].calls, ranks[0].has_left, ranks[0].declined);
+        assert_eq!((writer.state(), seat), (as_it_was, (calls, false, 0)));
     };
     assert!(in_child(|| {
         // More calls than there are below the horizon.
@@ -107,14 +117,14 @@ fn a_forked_child_neither_follows_nor_freezes_its_parents_log() {
         unsafe { (V6.finalize)(rank) };
         nothing && ask(rank) == 0
     }));
-    assert!(untouched(), "{:?}", writer.state());
+    untouched(1);
     // A child of a child.
     assert!(in_child(|| in_child(|| ask(rank) == 0) && ask(rank) == 0));
-    assert!(untouched());
+    untouched(1);
 
     // The parent goes on where it was.
     assert_eq!((ask(rank), ask(rank)), (11, 12));
-    assert!(untouched());
+    untouched(3);
 
     // A communicator that the child makes is its own: it follows that one's log, to which nobody
     // writes, and so freezes it.
@@ -122,9 +132,10 @@ fn a_forked_child_neither_follows_nor_freezes_its_parents_log() {
         let own = open(2);
         ask(own);
         let mapping = log(&job, 2);
-        Writer::new(mapping.words()).unwrap().state().frozen
+        let (words, _) = parts(mapping.words()).unwrap();
+        Writer::new(words).unwrap().state().frozen
     }));
-    assert!(untouched());
+    untouched(3);
 
     // A policy is the process's own memory: a child applies it as well.
     let path = job.join("policy.csv");

@@ -18,9 +18,9 @@ use std::path::PathBuf;
 use std::ptr::{null_mut, without_provenance_mut};
 use std::sync::atomic::AtomicU64;
 
+use ccl_abi::shared::job::{CommunicatorName, communicator_words, parts};
 use ccl_abi::shared::{Mapping, Reader, Rule, State, Word, Writer};
 use nccl_ccl_agent::exports::ncclTunerPlugin_v6 as V6;
-use nccl_ccl_agent::live::{GEOMETRY, file_name};
 
 #[path = "../../abi/tests/fuzz/random.rs"]
 mod random;
@@ -103,6 +103,11 @@ fn rule(random: &mut Random) -> Rule {
     }
 }
 
+/// A communicator's file without the roll of its ranks.
+fn log_of(file: &Mapping) -> &[AtomicU64] {
+    parts(file.words()).unwrap().0
+}
+
 impl World {
     fn new() -> Self {
         let folder = std::env::temp_dir().join(format!("ccl-fuzz-tuner-{}", std::process::id()));
@@ -144,9 +149,11 @@ impl World {
             true => (random.number(), random.number(), random.number()),
             false => (random.below(2), 8, 1),
         };
-        let path = self.folder.join(file_name(id, ranks, nodes));
+        let path = self
+            .folder
+            .join(CommunicatorName { id, ranks, nodes }.file());
         let _ = std::fs::remove_file(&path);
-        let words = GEOMETRY.words().unwrap();
+        let words = communicator_words().unwrap();
         if random.one_in(4) {
             // Something lies there already: cut short, too long, or no log at all.
             let length = random.of(&[0, 1, 8, 4096, 8 * words - 1, 8 * words, 8 * words + 8]);
@@ -163,17 +170,17 @@ impl World {
             true => Mapping::open(&path, words).ok(),
             false => None,
         };
-        let log = log.filter(|log| Writer::new(log.words()).is_ok());
+        let log = log.filter(|log| Writer::new(log_of(log)).is_ok());
         let _ = std::fs::remove_file(path);
         if let Some(log) = &log {
-            let writer = Writer::new(log.words()).unwrap();
+            let writer = Writer::new(log_of(log)).unwrap();
             for from in 0..random.below(20) {
                 let rules: Vec<_> = (0..random.below(17)).map(|_| rule(random)).collect();
                 writer.append(from * 3, &rules, from * 3 + 1).unwrap();
             }
             match random.one_in(2) {
                 true => writer.extend(State::FOR_EVER).unwrap(),
-                false => Reader::new(log.words()).unwrap().freeze(),
+                false => Reader::new(log_of(log)).unwrap().freeze(),
             }
         }
         Communicator {

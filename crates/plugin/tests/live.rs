@@ -19,13 +19,18 @@ use std::process::{Child, Command, Stdio};
 use std::ptr::null_mut;
 use std::time::{Duration, Instant};
 
+use ccl_abi::shared::job::{CommunicatorName, communicator_words, parts};
 use ccl_abi::shared::{Mapping, Rule, State, Writer};
 use nccl_ccl_agent::exports::ncclTunerPlugin_v6 as V6;
-use nccl_ccl_agent::live::{GEOMETRY, file_name};
 
 const ALL_REDUCE: c_int = 4;
 const COMM_ID: u64 = 0xfeed;
 const RANKS: u64 = 3;
+const NAME: CommunicatorName = CommunicatorName {
+    id: COMM_ID,
+    ranks: RANKS,
+    nodes: 1,
+};
 const CALLS: usize = 4000;
 
 /// Runs one of the roles below in a process of its own.
@@ -125,8 +130,8 @@ fn rank() {
 #[test]
 #[ignore = "a role of the test below"]
 fn agent() {
-    let path = job().join(file_name(COMM_ID, RANKS, 1));
-    let words = GEOMETRY.words().unwrap();
+    let path = job().join(NAME.file());
+    let words = communicator_words().unwrap();
     let mapping = loop {
         let mapping = path
             .exists()
@@ -137,7 +142,7 @@ fn agent() {
         }
         std::thread::sleep(Duration::from_micros(100));
     };
-    let writer = Writer::new(mapping.words()).unwrap();
+    let writer = Writer::new(parts(mapping.words()).unwrap().0).unwrap();
     let mut random = number().wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = |below: u64| {
         random ^= random << 13;
@@ -202,12 +207,11 @@ fn one_run(seed: u64) -> (u64, State, usize) {
         let differs = told[0].lines().zip(other.lines()).position(|(a, b)| a != b);
         assert_eq!(differs, None, "seed {seed}: ranks disagree at a call");
     }
-    let mapping = Mapping::open(
-        &job.join(file_name(COMM_ID, RANKS, 1)),
-        GEOMETRY.words().unwrap(),
-    );
+    let mapping = Mapping::open(&job.join(NAME.file()), communicator_words().unwrap());
     let mapping = mapping.unwrap();
-    let state = Writer::new(mapping.words()).unwrap().state();
+    let state = Writer::new(parts(mapping.words()).unwrap().0)
+        .unwrap()
+        .state();
     let longest = (0..RANKS)
         .map(|n| read(format!("longest-{n}")).parse::<u64>().unwrap())
         .max();

@@ -19,6 +19,7 @@ use ccl_abi::nccl::profiler::{
     KernelChannelV3, KernelChannelV4, Profiler, ProxyOp, ProxyStep, StateArguments, kind, state,
 };
 use ccl_abi::shared::{Control, Mapping, Record, Ring, Timing};
+use nccl_ccl_agent::profiler::communicator::is_sampled;
 use nccl_ccl_agent::profiler::exports::{
     ncclProfiler_v1 as V1, ncclProfiler_v2 as V2, ncclProfiler_v3 as V3, ncclProfiler_v4 as V4,
     ncclProfiler_v5 as V5, ncclProfiler_v6 as V6,
@@ -519,19 +520,30 @@ fn the_mask_is_lowered_while_a_job_runs_and_sampling_takes_the_same_on_all_ranks
     let job = Job::new();
     let rank = of_v5(&V6);
     let collectives = kind::COLLECTIVE as u32;
+    // This one stands for itself, although fewer are recorded by the time it ends.
+    let before = rank.start(v6::collective(0, 1));
     job.ring().ask(Control {
         kinds: collectives,
         one_in: 4,
     });
+    rank.stop(before);
+    let kernel = rank.start(v6::kernel(before, 0, 1));
+    rank.stop(kernel);
+    let sampled: Vec<u32> = job.records().iter().map(|r| r.sampled).collect();
+    assert_eq!(sampled, [1]);
     for sequence in 0..12 {
         let handle = rank.start(v6::collective(sequence, 1));
-        assert_eq!(handle.is_null(), sequence % 4 != 0);
+        assert_eq!(handle.is_null(), !is_sampled(sequence, 4));
         rank.stop(handle);
         assert_eq!(*rank.mask, c_int::try_from(collectives).unwrap());
     }
     rank.close();
-    let sequences: Vec<u64> = job.records().iter().map(|r| r.sequence).collect();
-    assert_eq!(sequences, [0, 4, 8]);
+    let seen: Vec<(u64, u32)> = job
+        .records()
+        .iter()
+        .map(|r| (r.sequence, r.sampled))
+        .collect();
+    assert_eq!(seen, [(0, 4), (2, 4), (5, 4), (10, 4)]);
 }
 
 #[test]

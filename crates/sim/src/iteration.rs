@@ -16,6 +16,10 @@ use crate::hardware::Hardware;
 use crate::nccl::{Model, System};
 use crate::{CollectiveCall, ComputeLoad, Group, ProcessSettings, ResolvedChoice};
 
+mod calls;
+
+pub use calls::{CallCost, IterationCall};
+
 /// Why an iteration cannot be simulated.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum IterationError {
@@ -212,31 +216,15 @@ impl IterationModel {
     /// Runs one iteration under a policy.
     pub fn evaluate(&self, policy: &DecisionTable) -> IterationTime {
         let mut keys: BTreeMap<TaskKey, KeyTime> = BTreeMap::new();
-        let mut iteration_us = 0.0;
-        let mut compute_us = 0.0;
-        for phase in &self.phases {
-            let mut exposed_us = 0.0;
-            for call in &phase.exposed {
-                let (choice, time) = self.run(call, policy, ComputeLoad::NONE);
-                exposed_us += call.count * time.time_us;
-                book(&mut keys, call, choice, time.time_us, false);
-            }
-            let (mut beside_us, mut alone_us, mut slowed) = (0.0, 0.0, 0.0);
-            for call in &phase.overlapped {
-                let (choice, time) = self.run(call, policy, phase.load);
-                let alone = self.time(call, choice, ComputeLoad::NONE).time_us;
-                beside_us += call.count * time.time_us;
-                alone_us += call.count * alone;
-                slowed += call.count * time.time_us * time.compute_slowdown;
-                book(&mut keys, call, choice, time.time_us, true);
-            }
-            iteration_us +=
-                exposed_us + overlapped_us(phase.compute_us, beside_us, alone_us, slowed);
-            compute_us += phase.compute_us;
-        }
+        let iteration_us = self.wall_us(|phase, call, overlapped| {
+            let choice = self.choice(call, policy);
+            let cost = self.cost(phase, call, choice, overlapped);
+            book(&mut keys, call, choice, cost.time_us, overlapped);
+            cost
+        });
         IterationTime {
             iteration_us,
-            compute_us,
+            compute_us: self.phases.iter().map(|phase| phase.compute_us).sum(),
             keys,
         }
     }
@@ -255,17 +243,11 @@ impl IterationModel {
         Some(self.time(call, resolved, ComputeLoad::NONE).time_us)
     }
 
-    fn run(
-        &self,
-        call: &Call,
-        policy: &DecisionTable,
-        load: ComputeLoad,
-    ) -> (ResolvedChoice, crate::CallTime) {
-        let choice = match policy.lookup(call.group.shape, call.collective, call.bytes) {
+    fn choice(&self, call: &Call, policy: &DecisionTable) -> ResolvedChoice {
+        match policy.lookup(call.group.shape, call.collective, call.bytes) {
             Some(choice) => self.models[call.model].resolve(choice, call.collective, call.bytes),
             None => self.untuned(call),
-        };
-        (choice, self.time(call, choice, load))
+        }
     }
 
     fn time(&self, call: &Call, choice: ResolvedChoice, load: ComputeLoad) -> crate::CallTime {

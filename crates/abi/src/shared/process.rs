@@ -19,12 +19,20 @@ impl Process {
         Self::living(pid).unwrap_or(Self { pid, started: 0 })
     }
 
-    /// The one that has this pid now, if any has.
+    /// The one that has this pid now, if any has. One that has ended and that its parent has not asked for
+    /// has a pid and does nothing any more: it does not live.
     pub fn living(pid: u32) -> Option<Self> {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // The second field is a name in brackets that can hold anything.
+        // The second field is a name in brackets that can hold anything. Then fields 3, 20 and 22.
         let (_, fields) = stat.rsplit_once(')')?;
-        let ticks: u64 = fields.split_whitespace().nth(19)?.parse().ok()?;
+        let mut fields = fields.split_whitespace();
+        let state = fields.next()?;
+        let threads: u64 = fields.nth(16)?.parse().ok()?;
+        let ticks: u64 = fields.nth(1)?.parse().ok()?;
+        // The main thread alone can end as well.
+        if matches!(state, "Z" | "X") && threads <= 1 {
+            return None;
+        }
         Some(Self {
             pid,
             started: lower(ticks),

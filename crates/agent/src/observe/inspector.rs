@@ -1,10 +1,16 @@
 //! Lines as NVIDIA's NCCL Inspector writes them, so that what reads those reads ours.
 //!
-//! Fields and their meaning: `plugins/profiler/inspector/inspector_json.cc` of NCCL 2.30, output format
-//! v4.0, without the verbose event trace. `rec_mechanism` says that we wrote it, and simulated
-//! durations carry `"simulated": true`.
+//! Fields, their meaning and the files' names: output format v4.0, the one of NCCL 2.28 to 2.30
+//! (`inspector.cc` and `inspector_json.cc` in `ext-profiler/inspector`, later
+//! `plugins/profiler/inspector`), without the verbose event trace. What differs: `rec_mechanism` says
+//! that we wrote it, `dump_timestamp_us` is when the collective was enqueued, the names of communicators
+//! are unknown, and simulated durations carry `"simulated": true`.
+//!
+//! A line always has a bandwidth, so what has none gets no line: collectives of which only the enqueuing
+//! or a part was seen, and those of NCCL before 2.27, which does not say how many ranks there are.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -13,7 +19,7 @@ use ccl_abi::shared::Timing;
 use serde::Serialize;
 use serde_json::json;
 
-use super::rings::Seen;
+use super::seen::Seen;
 
 #[derive(Serialize)]
 struct Line {
@@ -47,7 +53,9 @@ struct CollPerf {
 pub struct InspectorFiles {
     folder: PathBuf,
     host: String,
+    /// Open between two flushes only: processes come and go.
     files: BTreeMap<u32, BufWriter<File>>,
+    left_out: u64,
 }
 
 impl InspectorFiles {
@@ -62,6 +70,7 @@ impl InspectorFiles {
             folder: folder.to_owned(),
             host: host.trim().to_owned(),
             files: BTreeMap::new(),
+            left_out: 0,
         })
     }
 
@@ -70,32 +79,49 @@ impl InspectorFiles {
     /// # Errors
     /// What the file system says.
     pub fn write(&mut self, seen: &Seen) -> io::Result<()> {
+        let Some(line) = line(seen, &self.host) else {
+            self.left_out = self.left_out.saturating_add(1);
+            return Ok(());
+        };
         let file = match self.files.entry(seen.pid) {
-            std::collections::btree_map::Entry::Occupied(file) => file.into_mut(),
-            std::collections::btree_map::Entry::Vacant(vacant) => {
-                let name = format!("{}-pid{}.jsonl", self.host, seen.pid);
+            Entry::Occupied(file) => file.into_mut(),
+            Entry::Vacant(vacant) => {
+                let name = format!("{}-pid{}.log", self.host, seen.pid);
                 let path = self.folder.join(name);
                 let file = OpenOptions::new().append(true).create(true).open(path)?;
                 vacant.insert(BufWriter::new(file))
             }
         };
-        serde_json::to_writer(&mut *file, &line(seen, &self.host))?;
+        serde_json::to_writer(&mut *file, &line)?;
         file.write_all(b"\n")
     }
 
-    /// Puts on disk what was written.
+    /// Puts into the files what was written.
     ///
     /// # Errors
     /// What the file system says.
     pub fn flush(&mut self) -> io::Result<()> {
-        self.files.values_mut().try_for_each(BufWriter::flush)
+        let mut files = std::mem::take(&mut self.files);
+        files.values_mut().try_for_each(BufWriter::flush)
+    }
+
+    /// Collectives that got no line.
+    pub fn left_out(&self) -> u64 {
+        self.left_out
     }
 }
 
-fn line(seen: &Seen, host: &str) -> Line {
+fn line(seen: &Seen, host: &str) -> Option<Line> {
     let record = &seen.record;
-    // The message of the inspector is what the caller counts; its bandwidth is over the whole.
-    let message = record.count * u64::from(record.element_bytes);
+    let (member, ranks) = (seen.member?, seen.ranks()?);
+    let coll_timing_source = match record.timing {
+        Timing::Device => "kernel_gpu",
+        Timing::Proxy => "kernel_cpu",
+        Timing::Enqueue => return None,
+    };
+    if !record.is_complete {
+        return None;
+    }
     #[allow(clippy::cast_precision_loss)] // bandwidths
     let algobw = match record.duration_ns {
         0 => 0.0,
@@ -112,28 +138,24 @@ fn line(seen: &Seen, host: &str) -> Line {
     if seen.is_simulated {
         metadata["simulated"] = json!(true);
     }
-    let member = seen.member;
-    Line {
+    Some(Line {
         header: Header {
-            id: format!("0x{:x}", member.map_or(0, |m| m.id)),
+            id: format!("0x{:x}", member.id),
             comm_name: "unknown",
-            rank: member.map_or(0, |m| m.rank),
-            n_ranks: seen.ranks(),
-            nnodes: member.map_or(1, |m| m.nodes).max(1),
+            rank: member.rank,
+            n_ranks: ranks,
+            nnodes: member.nodes,
         },
         metadata,
         coll_perf: CollPerf {
             coll: seen.collective.to_string(),
             coll_sn: record.sequence,
-            coll_msg_size_bytes: message,
+            // What the caller counts; the bandwidths are over the whole.
+            coll_msg_size_bytes: seen.message_bytes(),
             coll_exec_time_us: record.duration_ns / 1000,
-            coll_timing_source: match record.timing {
-                Timing::Device => "kernel_gpu",
-                Timing::Proxy => "kernel_cpu",
-                Timing::Enqueue => "collective_cpu",
-            },
+            coll_timing_source,
             coll_algobw_gbs: algobw,
-            coll_busbw_gbs: algobw * seen.collective.bus_factor(seen.ranks()),
+            coll_busbw_gbs: algobw * seen.collective.bus_factor(ranks),
         },
-    }
+    })
 }

@@ -1,266 +1,229 @@
 //! Summing up what was seen: one row per task key and choice.
+//!
+//! Durations are those of the latest calls; everything else counts from the beginning. Memory is bounded
+//! whatever comes: a job can run for months, vary its sizes, and open communicators by the million.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use ccl_abi::shared::{Timing, Waits};
-use ccl_core::{Choice, Collective, busbw_from_time};
-use ccl_search::median;
-use serde::Serialize;
+use ccl_abi::shared::Timing;
+use ccl_core::{Choice, CommShape, TaskKey};
 
-use super::rings::Seen;
+use super::row::{self, Row};
+use super::seen::Seen;
 
 /// Durations kept of each rank for a row; the latest.
-const KEPT: usize = 2048;
+pub(super) const KEPT: usize = 512;
+/// Rows; what comes beyond is counted and not shown.
+const MOST_ROWS: usize = 1024;
+/// Ranks with durations, over all rows: 64 MiB at most. Beyond, the communicators that were quiet for
+/// longest are forgotten, but for their calls.
+const MOST_CELLS: usize = 8192;
 
-/// What a row is about.
+/// What a row is about. Simulated and measured durations never share one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Key {
-    ranks: u32,
-    nodes: u32,
-    collective: Collective,
-    bytes: u64,
-    choice: Choice,
+pub(super) struct Key {
+    pub task: TaskKey,
+    pub choice: Choice,
+    pub is_simulated: bool,
 }
 
-/// One rank of one communicator.
+/// The calls of one rank.
+#[derive(Clone, Debug, Default)]
+pub(super) struct OfRank {
+    /// Calls, those included that sampling passed over.
+    pub calls: u64,
+    /// Microseconds and bytes of the latest.
+    pub timed: VecDeque<(f64, u64)>,
+}
+
+/// A rank of a communicator; unknown of what nobody described.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Who {
-    comm_id: u64,
-    rank: u32,
-    pid: u32,
+pub(super) struct Who {
+    pub rank: Option<u32>,
+    pub pid: u32,
 }
 
+/// The calls of one communicator.
 #[derive(Clone, Debug, Default)]
-struct OfRank {
-    calls: u64,
-    durations_us: VecDeque<f64>,
+pub(super) struct OfCommunicator {
+    pub ranks: BTreeMap<Who, OfRank>,
+    /// When it was heard of last, in records.
+    heard: u64,
 }
 
+impl OfCommunicator {
+    /// Calls, each counted once: those of the rank that tells of most.
+    pub fn calls(&self) -> u64 {
+        self.ranks.values().map(|r| r.calls).max().unwrap_or(0)
+    }
+
+    /// Calls, counted for each rank.
+    pub fn rank_calls(&self) -> u64 {
+        let calls = self.ranks.values().map(|r| r.calls);
+        calls.fold(0, u64::saturating_add)
+    }
+}
+
+/// What a row sums up.
 #[derive(Clone, Debug, Default)]
-struct Sums {
-    ranks: BTreeMap<Who, OfRank>,
-    waits_ns: [u64; 6],
-    incomplete: u64,
-    timing: Option<Timing>,
-    sampled: u32,
-    is_simulated: bool,
+pub(super) struct Sums {
+    /// By id; `None` for all that nobody described.
+    pub communicators: BTreeMap<Option<u64>, OfCommunicator>,
+    /// Calls of communicators that are forgotten.
+    pub past_calls: u64,
+    pub past_rank_calls: u64,
+    pub min_bytes: u64,
+    pub max_bytes: u64,
+    /// The clock of the durations that are kept: the best that was seen.
+    pub timing: Option<Timing>,
+    pub waits_ns: [u64; 6],
+    pub transfers: u64,
+    /// Records of which something was missing.
+    pub incomplete: u64,
+    /// Records without a duration of that clock.
+    pub untimed: u64,
 }
 
 /// Everything that was seen of a job.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
     rows: BTreeMap<Key, Sums>,
-    /// Collectives that were seen, on all ranks.
-    pub records: u64,
-}
-
-/// A rank for which the others wait.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Straggler {
-    /// Its rank.
-    pub rank: u32,
-    /// How much longer than it the median rank is in the collective, microseconds.
-    pub others_wait_us: f64,
-}
-
-/// One row, as it is shown.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Row {
-    /// Ranks of the communicator; 0 where nobody says.
-    pub ranks: u32,
-    /// Nodes likewise.
-    pub nodes: u32,
-    /// What was called.
-    pub collective: Collective,
-    /// Bytes of a call, as nccl-tests counts them.
-    pub bytes: u64,
-    /// What ran.
-    pub choice: Choice,
-    /// Calls, whichever rank saw most of them; with sampling, an estimate.
-    pub calls: u64,
-    /// Middle of the durations on all ranks, microseconds; none where only the enqueuing was seen.
-    pub median_us: Option<f64>,
-    /// One in a hundred took longer, microseconds.
-    pub p99_us: Option<f64>,
-    /// Bus bandwidth at the median, GB/s; none where the number of ranks is unknown.
-    pub busbw_gbs: Option<f64>,
-    /// Calls times median, microseconds: what the row costs a rank.
-    pub total_us: f64,
-    /// Shares of the network's time in each wait, adding up to 1; none without network transfers.
-    pub waits: Option<WaitShares>,
-    /// Who comes late to it.
-    pub straggler: Option<Straggler>,
-    /// Whether the durations are the GPU's own.
-    pub is_device_time: bool,
-    /// Records of which something was missing.
-    pub incomplete: u64,
-    /// Whether the durations come from a simulation.
-    pub simulated: bool,
-}
-
-/// Shares of network time.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct WaitShares {
-    /// Sending, for the GPU.
-    pub send_gpu: f64,
-    /// Sending, for the peer.
-    pub send_peer: f64,
-    /// Sending, for the network.
-    pub send: f64,
-    /// Receiving, for the network or the peer.
-    pub recv: f64,
-    /// Receiving, for the flush.
-    pub recv_flush: f64,
-    /// Receiving, for the GPU.
-    pub recv_gpu: f64,
-}
-
-impl WaitShares {
-    fn of(waits_ns: [u64; 6]) -> Option<Self> {
-        let total: u64 = waits_ns.iter().sum();
-        #[allow(clippy::cast_precision_loss)] // shares
-        let share = |n: u64| n as f64 / total as f64;
-        let [send_gpu, send_peer, send, recv, recv_flush, recv_gpu] = waits_ns.map(share);
-        (total > 0).then_some(Self {
-            send_gpu,
-            send_peer,
-            send,
-            recv,
-            recv_flush,
-            recv_gpu,
-        })
-    }
-
-    /// The shares with their names, largest first.
-    pub fn by_size(self) -> [(&'static str, f64); 6] {
-        let mut all = [
-            ("send waits for GPU", self.send_gpu),
-            ("send waits for peer", self.send_peer),
-            ("sending", self.send),
-            ("receiving", self.recv),
-            ("flush", self.recv_flush),
-            ("receive waits for GPU", self.recv_gpu),
-        ];
-        all.sort_by(|a, b| b.1.total_cmp(&a.1));
-        all
-    }
+    cells: usize,
+    records: u64,
+    unlisted: u64,
 }
 
 impl Table {
     /// Adds what one rank saw of one collective.
     pub fn add(&mut self, seen: &Seen) {
-        self.records += 1;
+        self.records = self.records.saturating_add(1);
+        let shape = seen
+            .member
+            .map_or(CommShape::new(0, 0), |m| CommShape::new(m.ranks, m.nodes));
         let key = Key {
-            ranks: seen.member.map_or(0, |m| m.ranks),
-            nodes: seen.member.map_or(0, |m| m.nodes),
-            collective: seen.collective,
-            bytes: seen.bytes(),
+            task: TaskKey::of(shape, seen.collective, seen.bytes()),
             choice: seen.choice,
+            is_simulated: seen.is_simulated,
         };
-        let sums = self.rows.entry(key).or_default();
-        let who = Who {
-            comm_id: seen.member.map_or(0, |m| m.id),
-            rank: seen.member.map_or(0, |m| m.rank),
-            pid: seen.pid,
+        if self.rows.len() >= MOST_ROWS && !self.rows.contains_key(&key) {
+            self.unlisted = self.unlisted.saturating_add(1);
+            return;
+        }
+        self.cells += usize::from(self.rows.entry(key).or_default().add(seen, self.records));
+        if self.cells > MOST_CELLS {
+            self.forget();
+        }
+    }
+
+    /// Forgets the quarter of the communicators that were quiet for longest: many at once, so that it is
+    /// done seldom.
+    fn forget(&mut self) {
+        let communicators = self.rows.values().flat_map(|s| s.communicators.values());
+        let mut heard: Vec<u64> = communicators.map(|c| c.heard).collect();
+        heard.sort_unstable();
+        let Some(limit) = heard.get(heard.len() / 4).copied() else {
+            return;
         };
-        let record = &seen.record;
-        let rank = sums.ranks.entry(who).or_default();
-        rank.calls += u64::from(record.sampled.max(1));
-        if record.timing != Timing::Enqueue {
-            if rank.durations_us.len() == KEPT {
-                rank.durations_us.pop_front();
-            }
-            #[allow(clippy::cast_precision_loss)] // far below 2^53 ns
-            rank.durations_us.push_back(record.duration_ns as f64 / 1e3);
+        for sums in self.rows.values_mut() {
+            sums.forget(limit);
         }
-        let Waits { .. } = record.waits;
-        for (sum, ns) in sums.waits_ns.iter_mut().zip(record.waits.all()) {
-            *sum = sum.saturating_add(ns);
-        }
-        sums.incomplete += u64::from(!record.is_complete);
-        sums.timing = sums.timing.max(Some(record.timing));
-        sums.sampled = sums.sampled.max(record.sampled);
-        sums.is_simulated |= seen.is_simulated;
+        let communicators = self.rows.values().flat_map(|s| s.communicators.values());
+        self.cells = communicators.map(|c| c.ranks.len()).sum();
+    }
+
+    /// Records that were added.
+    pub fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// Records of rows beyond the most there can be.
+    pub fn unlisted(&self) -> u64 {
+        self.unlisted
     }
 
     /// The rows, those that cost most first.
     pub fn rows(&self) -> Vec<Row> {
-        let mut rows: Vec<Row> = self.rows.iter().map(|(key, sums)| row(key, sums)).collect();
-        rows.sort_by(|a, b| b.total_us.total_cmp(&a.total_us));
-        rows
+        row::rows(&self.rows)
     }
 }
 
-fn row(key: &Key, sums: &Sums) -> Row {
-    let mut by_communicator: BTreeMap<u64, u64> = BTreeMap::new();
-    for (who, rank) in &sums.ranks {
-        let most = by_communicator.entry(who.comm_id).or_default();
-        *most = rank.calls.max(*most);
+impl Sums {
+    /// Forgets the communicators that were heard of last at that moment or before, but for their calls.
+    fn forget(&mut self, limit: u64) {
+        let (calls, rank_calls) = (&mut self.past_calls, &mut self.past_rank_calls);
+        self.communicators.retain(|_, past| {
+            let is_recent = past.heard > limit;
+            if !is_recent {
+                *calls = calls.saturating_add(past.calls());
+                *rank_calls = rank_calls.saturating_add(past.rank_calls());
+            }
+            is_recent
+        });
     }
-    let calls = by_communicator.values().sum();
-    let mut all: Vec<f64> = sums
-        .ranks
-        .values()
-        .flat_map(|rank| rank.durations_us.iter().copied())
-        .collect();
-    all.sort_by(f64::total_cmp);
-    let median_us = median(&all);
-    let busbw_gbs = median_us
-        .filter(|us| *us > 0.0 && key.ranks > 1)
-        .map(|us| busbw_from_time(key.collective, key.ranks, key.bytes, us));
-    #[allow(clippy::cast_precision_loss)] // a count
-    let total_us = median_us.unwrap_or(0.0) * calls as f64;
-    Row {
-        ranks: key.ranks,
-        nodes: key.nodes,
-        collective: key.collective,
-        bytes: key.bytes,
-        choice: key.choice,
-        calls,
-        median_us,
-        p99_us: p99(&all),
-        busbw_gbs,
-        total_us,
-        waits: WaitShares::of(sums.waits_ns),
-        straggler: straggler(sums),
-        is_device_time: sums.timing == Some(Timing::Device),
-        incomplete: sums.incomplete,
-        simulated: sums.is_simulated,
-    }
-}
 
-/// The value that one in a hundred is above: nearest rank on sorted values.
-fn p99(sorted: &[f64]) -> Option<f64> {
-    let rank = (sorted.len() * 99).div_ceil(100);
-    sorted.get(rank.checked_sub(1)?).copied()
-}
-
-/// Inside a collective the ranks wait for the last one to come, so the one that comes late is the
-/// one that is inside for the shortest time. Said where that is a twentieth of the median and two
-/// microseconds.
-fn straggler(sums: &Sums) -> Option<Straggler> {
-    // Ranks of different communicators do not wait for each other: the one with the largest gap.
-    let mut groups: BTreeMap<u64, Vec<(u32, f64)>> = BTreeMap::new();
-    for (who, rank) in &sums.ranks {
-        let durations: Vec<f64> = rank.durations_us.iter().copied().collect();
-        if let Some(middle) = median(&durations) {
-            groups
-                .entry(who.comm_id)
-                .or_default()
-                .push((who.rank, middle));
+    /// Adds a record; whether it is the first of its rank.
+    fn add(&mut self, seen: &Seen, now: u64) -> bool {
+        let (record, bytes) = (&seen.record, seen.bytes());
+        let is_first_of_row = self.communicators.is_empty() && self.max_bytes == 0;
+        self.min_bytes = if is_first_of_row {
+            bytes
+        } else {
+            self.min_bytes.min(bytes)
+        };
+        self.max_bytes = self.max_bytes.max(bytes);
+        for (sum, ns) in self.waits_ns.iter_mut().zip(record.waits.all()) {
+            *sum = sum.saturating_add(ns);
         }
+        self.transfers = self.transfers.saturating_add(u64::from(record.transfers));
+        let is_timed = self.takes_time_of(seen);
+
+        let communicator = self
+            .communicators
+            .entry(seen.member.map(|m| m.id))
+            .or_default();
+        communicator.heard = now;
+        let who = Who {
+            rank: seen.member.map(|m| m.rank),
+            pid: seen.pid,
+        };
+        let ranks = communicator.ranks.len();
+        let rank = communicator.ranks.entry(who).or_default();
+        rank.calls = rank.calls.saturating_add(u64::from(record.sampled.max(1)));
+        if is_timed {
+            if rank.timed.len() == KEPT {
+                rank.timed.pop_front();
+            }
+            #[allow(clippy::cast_precision_loss)] // nanoseconds below 2^53 are 104 days
+            rank.timed
+                .push_back((record.duration_ns as f64 / 1e3, bytes));
+        }
+        communicator.ranks.len() > ranks
     }
-    groups
-        .values()
-        .filter_map(|ranks| {
-            let middles: Vec<f64> = ranks.iter().map(|(_, us)| *us).collect();
-            let typical = median(&middles).filter(|_| ranks.len() > 1)?;
-            let (rank, least) = ranks.iter().min_by(|a, b| a.1.total_cmp(&b.1))?;
-            let gap = typical - least;
-            (gap > 2.0 && gap > typical / 20.0).then_some(Straggler {
-                rank: *rank,
-                others_wait_us: gap,
-            })
-        })
-        .max_by(|a, b| a.others_wait_us.total_cmp(&b.others_wait_us))
+
+    /// Whether the record's duration goes into the row. Parts of a duration do not, and of two clocks
+    /// only the better one's: the first duration by it puts aside what the other told.
+    fn takes_time_of(&mut self, seen: &Seen) -> bool {
+        let record = &seen.record;
+        if !record.is_complete {
+            self.incomplete = self.incomplete.saturating_add(1);
+            return false;
+        }
+        let better = self.timing.is_none_or(|timing| record.timing <= timing);
+        if record.timing == Timing::Enqueue || !better {
+            self.untimed = self.untimed.saturating_add(1);
+            return false;
+        }
+        if self.timing.is_some_and(|timing| record.timing < timing) {
+            for rank in self
+                .communicators
+                .values_mut()
+                .flat_map(|c| c.ranks.values_mut())
+            {
+                self.untimed = self.untimed.saturating_add(rank.timed.len() as u64);
+                rank.timed.clear();
+            }
+        }
+        self.timing = Some(record.timing);
+        true
+    }
 }

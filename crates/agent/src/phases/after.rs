@@ -27,6 +27,8 @@ impl Tuner<'_> {
             // Anything that is not clearly better is not worth a risk: back to NCCL as it comes.
             self.incumbent = Configuration::default();
         }
+        let last = self.approved_incumbent()?;
+        self.testbed.leave(&last)?;
         let rules = self.distil(run_id, is_faster)?;
         let oracle = if self.options.oracle {
             Some(oracle(

@@ -1,6 +1,7 @@
-//! `ccl-agent schema`: the JSON Schema of a file people write, or of the trace.
+//! `ccl-agent schema`: the JSON Schema of a file people write, or of what other people's tools read.
 
-use ccl_core::SchemaOf;
+use ccl_agent::observe::report::Report;
+use ccl_core::{SchemaOf, schema_of};
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value};
 
@@ -22,16 +23,12 @@ enum SchemaArg {
     Cluster,
     /// One line of trace.jsonl.
     Trace,
+    /// What observe --json prints.
+    Observe,
 }
 
-impl From<SchemaArg> for SchemaOf {
-    fn from(of: SchemaArg) -> Self {
-        match of {
-            SchemaArg::Workload => Self::Workload,
-            SchemaArg::Cluster => Self::Cluster,
-            SchemaArg::Trace => Self::Trace,
-        }
-    }
+fn of_observe() -> Value {
+    schema_of::<Report>("What ccl-agent observe --json prints")
 }
 
 /// Prints the schema.
@@ -40,11 +37,15 @@ impl From<SchemaArg> for SchemaOf {
 /// Stdout that cannot be written.
 pub fn run(args: &SchemaArgs) -> CommandResult {
     match args.of {
-        Some(of) => output::json(&SchemaOf::from(of).schema()),
+        Some(SchemaArg::Workload) => output::json(&SchemaOf::Workload.schema()),
+        Some(SchemaArg::Cluster) => output::json(&SchemaOf::Cluster.schema()),
+        Some(SchemaArg::Trace) => output::json(&SchemaOf::Trace.schema()),
+        Some(SchemaArg::Observe) => output::json(&of_observe()),
         None => {
             let all: Map<String, Value> = SchemaOf::ALL
                 .into_iter()
                 .map(|of| (of.word().to_owned(), of.schema()))
+                .chain([("observe".to_owned(), of_observe())])
                 .collect();
             output::json(&all)
         }

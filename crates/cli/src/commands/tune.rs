@@ -50,6 +50,11 @@ pub struct TuneArgs {
     /// Data set of the sweep, where it holds several.
     #[arg(long, value_name = "NAME")]
     dataset: Option<String>,
+    /// Directory of a running job, for the job testbed: its ranks run the plugin with
+    /// CCL_AGENT_MODE=live and CCL_AGENT_JOB=DIR, and it writes its iteration times to
+    /// DIR/iterations.jsonl.
+    #[arg(long, value_name = "DIR")]
+    job: Option<PathBuf>,
     /// Most candidates that may be tried.
     #[arg(long, value_name = "TRIALS", default_value_t = 200)]
     budget: u32,

@@ -101,7 +101,8 @@ const COLLECTIVES: [&str; 5] = [
     "reducescatter",
     "allreduce",
 ];
-const ALGORITHMS: [&str; 7] = [
+/// NCCL's algorithms by id, as its files name them.
+pub const ALGORITHMS: [&str; 7] = [
     "tree",
     "ring",
     "collnet_direct",
@@ -110,7 +111,8 @@ const ALGORITHMS: [&str; 7] = [
     "nvls_tree",
     "pat",
 ];
-const PROTOCOLS: [&str; 3] = ["ll", "ll128", "simple"];
+/// NCCL's protocols by id.
+pub const PROTOCOLS: [&str; 3] = ["ll", "ll128", "simple"];
 
 /// A rule, or why it must not be used.
 fn rule(text: &str, line: u32, superset: bool) -> Result<Result<Rule, &'static str>, PolicyError> {

@@ -32,6 +32,8 @@ pub struct Place {
     ids: AtomicU64,
     sequence: AtomicU64,
     count: AtomicU64,
+    /// One collective in how many was recorded when it was enqueued.
+    one_in: AtomicU64,
     enqueued_ns: AtomicU64,
     stopped_ns: AtomicU64,
     /// The GPU's timer: earliest start, latest end.
@@ -85,8 +87,15 @@ impl Place {
         self.generation.load(Acquire)
     }
 
-    /// Takes a free place for this collective; false when it is not free.
-    pub fn take(&self, generation: u64, c: &Collective, expect: Expect, now_ns: u64) -> bool {
+    /// Takes a free place for this collective, one in `one_in`; false when it is not free.
+    pub fn take(
+        &self,
+        generation: u64,
+        c: &Collective,
+        expect: Expect,
+        one_in: u32,
+        now_ns: u64,
+    ) -> bool {
         if self
             .generation
             .compare_exchange(0, generation | BUSY, AcqRel, Relaxed)
@@ -112,6 +121,7 @@ impl Place {
         self.ids.store(ids, Relaxed);
         self.sequence.store(c.sequence, Relaxed);
         self.count.store(c.count, Relaxed);
+        self.one_in.store(u64::from(one_in), Relaxed);
         self.enqueued_ns.store(now_ns, Relaxed);
         self.stopped_ns.store(0, Relaxed);
         self.device.clear();
@@ -188,16 +198,16 @@ impl Place {
 
     /// Empties the place and says what was in it; `None` when somebody else did that, or it is no
     /// longer this collective's.
-    pub fn empty(&self, generation: u64, communicator: u32, sampled: u32) -> Option<Record> {
+    pub fn empty(&self, generation: u64, communicator: u32) -> Option<Record> {
         self.generation
             .compare_exchange(generation, generation | BUSY, AcqRel, Relaxed)
             .ok()?;
-        let record = self.record(communicator, sampled);
+        let record = self.record(communicator);
         self.generation.store(0, Release);
         Some(record)
     }
 
-    fn record(&self, communicator: u32, sampled: u32) -> Record {
+    fn record(&self, communicator: u32) -> Record {
         let ids = self.ids.load(Relaxed).to_le_bytes();
         let [
             collective,
@@ -232,7 +242,7 @@ impl Place {
             enqueued_ns,
             duration_ns,
             transfers: u32::try_from(self.transfers.load(Relaxed)).unwrap_or(u32::MAX),
-            sampled,
+            sampled: u32::try_from(self.one_in.load(Relaxed)).unwrap_or(u32::MAX),
             transferred_bytes: self.transferred_bytes.load(Relaxed),
             waits: Waits::from([0, 1, 2, 3, 4, 5].map(|n: usize| self.waits[n].load(Relaxed))),
         }

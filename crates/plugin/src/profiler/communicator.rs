@@ -43,6 +43,15 @@ pub struct Communicator {
     kinds: AtomicU32,
 }
 
+/// Whether a collective is one of those that are recorded. By its sequence number, so that all ranks record
+/// the same ones; scattered, because a training job repeats itself: of every tenth call of an iteration
+/// of a hundred the same ten would be seen for ever. Multiples of the golden ratio fall evenly into any
+/// rhythm (Knuth, The Art of Computer Programming, vol. 3, 6.4).
+pub fn is_sampled(sequence: u64, one_in: u32) -> bool {
+    let place = sequence.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    (place * u64::from(one_in)) >> 32 == 0
+}
+
 /// All that ever were, by index. Never freed, so that a late event finds memory: the place of a
 /// communicator that is closed is taken by the next that opens.
 static ALL: [AtomicPtr<Communicator>; MOST_COMMUNICATORS as usize] =
@@ -183,11 +192,7 @@ impl Communicator {
         if control.kinds != self.kinds.load(Ordering::Relaxed) {
             self.want(control.kinds);
         }
-        // By the sequence number, so that all ranks record the same ones.
-        if !collective
-            .sequence
-            .is_multiple_of(u64::from(control.one_in))
-        {
+        if !is_sampled(collective.sequence, control.one_in) {
             return 0;
         }
         if let Some(id) = collective.comm_id
@@ -215,7 +220,13 @@ impl Communicator {
             // A whole round ago, and something of it never ended.
             self.publish(place, before);
         }
-        if !place.take(generation, collective, expect, monotonic_ns()) {
+        if !place.take(
+            generation,
+            collective,
+            expect,
+            control.one_in,
+            monotonic_ns(),
+        ) {
             ring.count_crowded();
             return 0;
         }
@@ -259,8 +270,7 @@ impl Communicator {
 
     fn publish(&self, place: &Place, generation: u64) {
         let number = self.number.load(Ordering::Relaxed);
-        let sampled = self.recorder.ring().control().one_in;
-        if let Some(record) = place.empty(generation, number, sampled) {
+        if let Some(record) = place.empty(generation, number) {
             self.recorder.push(&record);
         }
     }
@@ -404,5 +414,30 @@ impl Communicator {
             }
         }
         self.mask.store(std::ptr::null_mut(), Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_sampled;
+
+    #[test]
+    fn sampling_sees_every_call_of_a_job_that_repeats_itself() {
+        const ROUNDS: u64 = 20_000;
+        assert!((0..1000).all(|sequence| is_sampled(sequence, 1)));
+        for one_in in [2, 3, 10, 64, 100] {
+            for period in [1, 2, 3, 8, 10, 64, 100] {
+                for call in 0..period {
+                    let seen = (0..ROUNDS)
+                        .filter(|round| is_sampled(round * period + call, one_in))
+                        .count() as u64;
+                    let expected = ROUNDS / u64::from(one_in);
+                    assert!(
+                        seen.abs_diff(expected) * 5 <= expected,
+                        "1 in {one_in}, call {call} of {period}: {seen}, not {expected}"
+                    );
+                }
+            }
+        }
     }
 }

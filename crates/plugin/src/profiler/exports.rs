@@ -11,12 +11,14 @@ use ccl_abi::nccl::profiler::{
     ProfilerV6, StateArguments,
 };
 use ccl_abi::nccl::tuner::Name;
+use ccl_abi::shared::job::CommunicatorName;
 use ccl_abi::shared::{Control, Membership};
 
 use super::communicator::{Communicator, by_index};
 use super::event::Describe;
 use super::handle::Handle;
 use super::recorder::{ALL_KINDS, Recorder};
+use crate::identity;
 use crate::log::Log;
 use crate::mode::{Depth, Mode, Recording};
 
@@ -141,6 +143,11 @@ unsafe extern "C" fn init_v4(
 ) -> NcclResult {
     harmless(|| {
         let of = |n: c_int| u32::try_from(n).unwrap_or(0);
+        identity::told(CommunicatorName {
+            id: comm_id,
+            ranks: of(ranks).into(),
+            nodes: of(nodes).into(),
+        });
         let member = Membership {
             id: comm_id,
             ranks: of(ranks),

@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::AtomicU64;
 
 use ccl_abi::nccl::profiler::kind;
+use ccl_abi::shared::job::ring_file;
 use ccl_abi::shared::{Control, Mapping, Process, Record, Ring};
 
 use super::clock;
@@ -18,12 +19,6 @@ const SLOTS: u32 = 8192;
 /// The kinds of events that are asked for.
 pub const ALL_KINDS: u32 =
     (kind::COLLECTIVE | kind::PROXY_OP | kind::PROXY_STEP | kind::KERNEL_CHANNEL) as u32;
-
-/// Name of a process's ring; `attempt` tells two processes apart that have the same pid, in two
-/// containers that share the directory.
-pub fn file_name(pid: u32, attempt: u32) -> String {
-    format!("events-{pid}-{attempt}.ring")
-}
 
 /// The process's ring.
 #[derive(Debug)]
@@ -65,7 +60,7 @@ impl Recorder {
         let pid = std::process::id();
         let mut attempt = 0;
         let mapping = loop {
-            match Mapping::create(&job.join(file_name(pid, attempt)), words) {
+            match Mapping::create(&job.join(ring_file(pid, attempt)), words) {
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists && attempt < 1000 => {
                     attempt += 1
                 }

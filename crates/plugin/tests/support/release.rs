@@ -8,7 +8,7 @@ use std::process::Command;
 pub struct Release {
     /// The shared object.
     pub library: PathBuf,
-    /// `examples/hot_path`.
+    /// `hot_path`, of this crate.
     pub driver: PathBuf,
 }
 
@@ -20,7 +20,7 @@ pub fn build() -> Release {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
         .args(["build", "--release", "--locked", "--offline", "--quiet"])
-        .args(["-p", "ccl-plugin", "--lib", "--example", "hot_path"])
+        .args(["-p", "ccl-plugin", "--lib", "--bin", "hot_path"])
         .arg("--target-dir")
         .arg(target)
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")))
@@ -30,6 +30,6 @@ pub fn build() -> Release {
     let folder = target.join("release");
     Release {
         library: folder.join("libnccl_ccl_agent.so"),
-        driver: folder.join("examples/hot_path"),
+        driver: folder.join("hot_path"),
     }
 }

@@ -1,12 +1,16 @@
 //! The inputs of a run: which workload, which cluster, which testbed.
 
 use std::path::Path;
+use std::time::Duration;
 
 use ccl_agent::run_dir::RunDir;
-use ccl_agent::testbed::{KeyFacts, RecordedTestbed, SimulatedError, SimulatedTestbed, Testbed};
+use ccl_agent::testbed::{
+    KeyFacts, LiveError, LiveJob, LiveTestbed, RecordedTestbed, SimulatedError, SimulatedTestbed,
+    Testbed,
+};
 use ccl_core::{
-    Algorithm, Cell, ClusterSpec, DecisionTable, NcclTestsOptions, Protocol, Sweep, TaskKey,
-    WorkloadSpec, detect_format, read_sweep,
+    Algorithm, Cell, ClusterSpec, DecisionTable, NcclTestsOptions, Protocol, Source, Sweep,
+    TaskKey, WorkloadSpec, detect_format, read_sweep,
 };
 use ccl_sim::ProcessSettings;
 use ccl_sim::iteration::IterationModel;
@@ -17,6 +21,9 @@ use serde_json::json;
 use super::{TestbedArg, TuneArgs};
 use crate::commands::cluster_argument;
 use crate::error::CommandError;
+
+/// How long a running job may show nothing new before it is given up.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A workload and the cluster it runs on.
 pub(super) struct Job {
@@ -57,6 +64,7 @@ impl Job {
     pub(super) fn testbed(&self, args: &TuneArgs) -> Result<Box<dyn Testbed>, CommandError> {
         let testbed = match self.testbed {
             TestbedArg::Recorded => self.recorded(args),
+            TestbedArg::Job => self.live(args),
             _ => self.simulated(args),
         }?;
         if !testbed.keys().iter().any(KeyFacts::is_tunable) {
@@ -88,6 +96,65 @@ impl Job {
                 };
                 CommandError::bad_input(format!("{}: {error}", args.workload.display())).help(help)
             })
+    }
+
+    /// Attaches to the job that runs in `--job`.
+    fn live(&self, args: &TuneArgs) -> Result<Box<dyn Testbed>, CommandError> {
+        let Some(directory) = &args.job else {
+            return Err(starting_is_not_built());
+        };
+        let exposed = self.exposed_keys();
+        let mut notes = Vec::new();
+        if exposed.is_empty() {
+            notes.push(
+                "the workload does not say which calls are waited for: all are judged by the \
+                 iteration"
+                    .to_owned(),
+            );
+        }
+        let attached = LiveTestbed::attach(LiveJob {
+            directory: directory.clone(),
+            cluster: self.cluster.name.clone(),
+            nccl_version: self.cluster.nccl_version,
+            is_exposed: Box::new(move |key| exposed.contains(&key)),
+            patience: PATIENCE,
+            notes,
+        });
+        let mut testbed = attached.map_err(|error| {
+            let help = match &error {
+                LiveError::Io(_) => "--job names the directory in the ranks' CCL_AGENT_JOB",
+                LiveError::Ended => "attach while the job runs",
+                LiveError::NotSeen { .. } | LiveError::NoDurations => {
+                    "the ranks need NCCL_TUNER_PLUGIN and NCCL_PROFILER_PLUGIN on our plugin, \
+                     CCL_AGENT_MODE=live and CCL_AGENT_JOB, and the job writes its iterations to \
+                     iterations.jsonl there"
+                }
+                LiveError::Pattern { .. } | LiveError::Asked { .. } => {
+                    "only jobs whose iterations make the same calls can be tuned while they run"
+                }
+            };
+            CommandError::bad_input(format!("{}: {error}", directory.display())).help(help)
+        })?;
+        // Simulated figures may stand beside simulated ones only.
+        if testbed.describe().source == Source::Simulated
+            && let Ok(elsewhere) = self.simulated(args)
+        {
+            // Refused only where the sources differ.
+            let _ = testbed.time_calls_on(elsewhere);
+        }
+        Ok(Box::new(testbed))
+    }
+
+    /// Keys of which the workload says that every call is waited for.
+    fn exposed_keys(&self) -> Vec<TaskKey> {
+        let settings = ProcessSettings::default();
+        let model = IterationModel::new(&self.workload, &self.cluster, &settings);
+        let time = model.map(|model| model.evaluate(&DecisionTable::default()));
+        let keys = time.map(|time| time.keys).unwrap_or_default();
+        keys.into_iter()
+            .filter(|(_, time)| !time.overlapped)
+            .map(|(key, _)| key)
+            .collect()
     }
 
     fn recorded(&self, args: &TuneArgs) -> Result<Box<dyn Testbed>, CommandError> {
@@ -174,7 +241,7 @@ fn which(args: &TuneArgs, workload: &WorkloadSpec) -> Result<TestbedArg, Command
         )
         .help("give one of the two")),
         Some(TestbedArg::Bench) => Err(not_built("--testbed bench")),
-        Some(TestbedArg::Job) => Err(not_built("--testbed job")),
+        Some(TestbedArg::Job) if args.job.is_none() => Err(starting_is_not_built()),
         Some(testbed) => Ok(testbed),
         None if args.dry_run => Ok(TestbedArg::Simulated),
         None if workload.command.is_empty() => Err(CommandError::bad_input(format!(
@@ -184,6 +251,13 @@ fn which(args: &TuneArgs, workload: &WorkloadSpec) -> Result<TestbedArg, Command
         .help("give the workload a command, or simulate it with --dry-run")),
         None => Err(not_built("tuning a running job")),
     }
+}
+
+fn starting_is_not_built() -> CommandError {
+    CommandError::bad_input("starting a job is not built yet").help(
+        "start it with the plugin in live mode, and name its directory with --job; or simulate it \
+         with --dry-run",
+    )
 }
 
 fn not_built(what: &str) -> CommandError {

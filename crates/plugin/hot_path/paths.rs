@@ -11,8 +11,8 @@ use ccl_abi::nccl::profiler::{
     kind, state,
 };
 use ccl_abi::nccl::tuner::TunerV6;
+use ccl_abi::shared::job::{CommunicatorName, communicator_words, parts, ring_file};
 use ccl_abi::shared::{Control, Mapping, Ring, Rule, State, Writer};
-use nccl_ccl_agent::live::{GEOMETRY, file_name};
 
 /// Asked before a collective.
 pub const TUNER: [&str; 7] = [
@@ -21,7 +21,7 @@ pub const TUNER: [&str; 7] = [
     "static_without_a_match",
     "static_4096_rules",
     "live",
-    "live_1024_entries_of_64_rules",
+    "live_4096_entries_of_32_rules",
     "live_chunk_size",
 ];
 /// Told during and after one.
@@ -70,8 +70,8 @@ impl HotPath {
             "static_without_a_match" => asks(applied(tuner, folder, &policy(40)), tuner, 2 << 30),
             "static_4096_rules" => asks(applied(tuner, folder, &policy(4096)), tuner, 3 << 20),
             "live" => asks(followed(tuner, folder, 10, 8), tuner, 5 << 10),
-            "live_1024_entries_of_64_rules" => {
-                asks(followed(tuner, folder, 1024, 64), tuner, 64 << 10)
+            "live_4096_entries_of_32_rules" => {
+                asks(followed(tuner, folder, 4096, 32), tuner, 32 << 10)
             }
             "live_chunk_size" => chunk_size(followed(tuner, folder, 10, 8), tuner, 5 << 10),
             "a_system_call" => {
@@ -139,12 +139,17 @@ fn applied(tuner: &TunerV6, folder: &Path, policy: &str) -> *mut c_void {
 }
 
 /// A tuner that follows a log to which nothing will be added. Rule `n` is for `n` KiB.
-fn followed(tuner: &TunerV6, folder: &Path, entries: u64, rules: u64) -> *mut c_void {
-    let path = folder.join(file_name(1, 64, 8));
+fn followed(tuner: &'static TunerV6, folder: &Path, entries: u64, rules: u64) -> *mut c_void {
+    let name = CommunicatorName {
+        id: 1,
+        ranks: 64,
+        nodes: 8,
+    };
+    let path = folder.join(name.file());
     let _ = std::fs::remove_file(&path);
     let context = context(tuner, "live", folder);
-    let mapping = Mapping::open(&path, GEOMETRY.words().unwrap()).unwrap();
-    let writer = Writer::new(mapping.words()).unwrap();
+    let mapping = Mapping::open(&path, communicator_words().unwrap()).unwrap();
+    let writer = Writer::new(parts(mapping.words()).unwrap().0).unwrap();
     let rules: Vec<Rule> = (1..=rules)
         .map(|n| Rule {
             collective: 4,
@@ -160,6 +165,8 @@ fn followed(tuner: &TunerV6, folder: &Path, entries: u64, rules: u64) -> *mut c_
         writer.append(from, &rules, from + 1).unwrap();
     }
     writer.extend(State::FOR_EVER).unwrap();
+    // As in a job that is past all of them, and past the first calls, which are noted more closely.
+    asks(context, tuner, 1).run(entries.max(1000));
     context
 }
 
@@ -216,7 +223,7 @@ impl Rank {
         let mut context = null_mut();
         unsafe { (profiler.init)(&raw mut context, 1, mask, null(), 1, 8, 0, None) };
         assert!(!context.is_null());
-        let file = format!("events-{}-0.ring", std::process::id());
+        let file = ring_file(std::process::id(), 0);
         let ring = Mapping::existing(&folder.join(file)).unwrap();
         let rank = Self { profiler, context };
         let kinds = match name {

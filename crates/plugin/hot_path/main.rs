@@ -18,11 +18,20 @@
 mod paths;
 mod seal;
 
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::path::Path;
 
 use ccl_abi::nccl::profiler::ProfilerV6;
 use ccl_abi::nccl::tuner::TunerV6;
 use paths::{HotPath, Interfaces, MOST_ROUNDS};
+
+unsafe extern "C" {
+    fn dlopen(path: *const c_char, flags: c_int) -> *mut c_void;
+    fn dlsym(library: *mut c_void, name: *const c_char) -> *mut c_void;
+}
+
+/// `RTLD_NOW`: all that the object needs is bound at once, as NCCL asks.
+const NOW: c_int = 2;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -34,16 +43,18 @@ fn main() {
         }
         _ => panic!("hot_path LIBRARY PATH ROUNDS FOLDER [sealed]"),
     };
-    let library = unsafe { libloading::Library::new(library) }.unwrap();
-    let library: &'static libloading::Library = Box::leak(Box::new(library));
+    let library = CString::new(library.as_str()).unwrap();
+    let library = unsafe { dlopen(library.as_ptr(), NOW) };
+    assert!(!library.is_null(), "no such library");
+    let symbol = |name: &CStr| {
+        let symbol = unsafe { dlsym(library, name.as_ptr()) };
+        assert!(!symbol.is_null(), "{name:?} is not in it");
+        symbol
+    };
     let interfaces = unsafe {
         Interfaces {
-            tuner: &**library
-                .get::<*const TunerV6>(b"ncclTunerPlugin_v6\0")
-                .unwrap(),
-            profiler: &**library
-                .get::<*const ProfilerV6>(b"ncclProfiler_v6\0")
-                .unwrap(),
+            tuner: &*symbol(c"ncclTunerPlugin_v6").cast::<TunerV6>(),
+            profiler: &*symbol(c"ncclProfiler_v6").cast::<ProfilerV6>(),
         }
     };
     let mut path = HotPath::open(name, interfaces, Path::new(folder));

@@ -1,0 +1,229 @@
+//! `ccl-testbed`: runs collectives through the NCCL of a path and reports what it really scheduled.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ccl_core::{ClusterSpec, Collective, CommShape, cluster_text, parse_bytes};
+use ccl_testbed::driver::Driver;
+use ccl_testbed::launches::Launch;
+use ccl_testbed::nccl::Nccl;
+use ccl_testbed::report::{self, SIMULATED};
+use ccl_testbed::simulated::SimulatedHardware;
+use ccl_testbed::world::{Libraries, World};
+use clap::{Args, Parser, Subcommand};
+
+/// The real NCCL without a GPU: its control path is real, its data path is simulated.
+#[derive(Parser)]
+#[command(version)]
+struct Program {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run collectives and print what NCCL scheduled.
+    Run(Run),
+}
+
+#[derive(Args)]
+struct Run {
+    /// The shared object of NCCL.
+    #[arg(long, value_name = "PATH")]
+    nccl: PathBuf,
+    /// Ranks of the job.
+    #[arg(long, default_value_t = 8)]
+    ranks: u32,
+    /// Nodes they are spread over.
+    #[arg(long, default_value_t = 1)]
+    nodes: u32,
+    /// Shapes of the communicators to make, in this order, such as 8r1n,4r4n: each as often as it
+    /// takes for every rank to be in one. Default: one of all ranks.
+    #[arg(long, value_delimiter = ',', value_parser = shape)]
+    communicators: Vec<CommShape>,
+    /// The collectives, or `all`.
+    #[arg(long, value_delimiter = ',', default_value = "all", value_parser = collectives)]
+    collective: Vec<Collectives>,
+    /// Sizes: a range in powers of two such as 1K..64M, or a list.
+    #[arg(long, default_value = "1K..64M", value_parser = sizes)]
+    bytes: Sizes,
+    /// How often each collective and size is enqueued.
+    #[arg(long, default_value_t = 1)]
+    repeat: u32,
+    /// The cluster whose hardware the durations are simulated for: a catalogue name or a TOML file.
+    #[arg(long, default_value = "dgx-h100")]
+    cluster: String,
+    /// Give the job up after this many seconds.
+    #[arg(long, default_value_t = 300)]
+    patience: u64,
+    /// JSON lines instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone)]
+struct Collectives(Vec<Collective>);
+
+#[derive(Clone)]
+struct Sizes(Vec<u64>);
+
+fn shape(text: &str) -> Result<CommShape, String> {
+    let parts = text.strip_suffix('n').and_then(|text| text.split_once('r'));
+    let number = |text: &str| text.parse().ok();
+    parts
+        .and_then(|(ranks, nodes)| Some(CommShape::new(number(ranks)?, number(nodes)?)))
+        .ok_or_else(|| format!("{text:?} is no shape; write 8r1n for 8 ranks on 1 node"))
+}
+
+fn collectives(text: &str) -> Result<Collectives, String> {
+    if text == "all" {
+        let tunable = Collective::ALL.into_iter().filter(|c| c.is_tunable());
+        return Ok(Collectives(tunable.collect()));
+    }
+    let found = text
+        .parse::<Collective>()
+        .map_err(|error| error.to_string())?;
+    if found.is_tunable() {
+        Ok(Collectives(vec![found]))
+    } else {
+        Err(format!(
+            "{} is made of send and receive, which is not run here",
+            found.name()
+        ))
+    }
+}
+
+fn sizes(text: &str) -> Result<Sizes, String> {
+    let size = |text: &str| parse_bytes(text).map_err(|error| error.to_string());
+    let Some((first, last)) = text.split_once("..") else {
+        return text
+            .split(',')
+            .map(size)
+            .collect::<Result<_, _>>()
+            .map(Sizes);
+    };
+    let (first, last) = (size(first)?, size(last)?);
+    if first == 0 || first > last {
+        return Err(format!("{text} is no range of sizes"));
+    }
+    let doubled = |n: &u64| n.checked_mul(2).filter(|n| *n <= last);
+    Ok(Sizes(std::iter::successors(Some(first), doubled).collect()))
+}
+
+fn cluster(name_or_file: &str) -> Result<ClusterSpec, String> {
+    let text = match cluster_text(name_or_file) {
+        Some(text) => text.to_owned(),
+        None => std::fs::read_to_string(Path::new(name_or_file)).map_err(|error| {
+            format!("{name_or_file} is no cluster of the catalogue, and no file: {error}")
+        })?,
+    };
+    ClusterSpec::parse(&text).map_err(|error| format!("{name_or_file}: {error}"))
+}
+
+fn main() -> ExitCode {
+    let Program {
+        command: Command::Run(run),
+    } = Program::parse();
+    match run.execute() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Threads may be stuck inside NCCL: nothing is torn down, the process ends.
+            let _ = writeln!(std::io::stderr(), "ccl-testbed: {error}");
+            std::process::exit(1);
+        }
+    }
+}
+
+impl Run {
+    fn execute(&self) -> Result<(), String> {
+        let text = |error: &dyn std::error::Error| error.to_string();
+        let world = self.world()?;
+        let hardware = SimulatedHardware::new(&cluster(&self.cluster)?);
+        let driver = Driver::load().map_err(|error| text(&error))?;
+        let nccl = Nccl::load(&self.nccl).map_err(|error| text(&error))?;
+        let version = nccl.version();
+        let is_stub = driver.is_stub();
+        let libraries = Arc::new(Libraries { driver, nccl });
+        let plan = self.plan();
+        let launches = world
+            .run(&libraries, Arc::new(hardware), move |rank| {
+                let communicators: Vec<usize> = rank.communicators().collect();
+                for &communicator in &communicators {
+                    for &(collective, bytes) in &plan {
+                        rank.collective(communicator, collective, bytes)?;
+                        rank.synchronize()?;
+                    }
+                }
+                rank.launches()
+            })
+            .map_err(|error| text(&error))?;
+        let launches: Vec<Launch> = launches.into_iter().flatten().collect();
+        self.print(is_stub, version, &launches)
+            .map_err(|error| error.to_string())
+    }
+
+    fn world(&self) -> Result<World, String> {
+        if self.nodes == 0 || self.ranks == 0 || !self.ranks.is_multiple_of(self.nodes) {
+            return Err(format!(
+                "{} ranks do not divide over {} nodes",
+                self.ranks, self.nodes
+            ));
+        }
+        let mut world = World::new(self.nodes, self.ranks / self.nodes);
+        let whole = [CommShape::new(self.ranks, self.nodes)];
+        let shapes = if self.communicators.is_empty() {
+            &whole[..]
+        } else {
+            &self.communicators
+        };
+        for shape in shapes {
+            let groups = world.tile(*shape).map_err(|error| error.to_string())?;
+            world.communicators.extend(groups);
+        }
+        world.most_bytes = self.bytes.0.iter().copied().max().unwrap_or(0).max(1 << 20);
+        world.patience = Duration::from_secs(self.patience);
+        Ok(world)
+    }
+
+    /// Every call in its order.
+    fn plan(&self) -> Vec<(Collective, u64)> {
+        let mut plan = Vec::new();
+        for Collectives(collectives) in &self.collective {
+            for &collective in collectives {
+                for &bytes in &self.bytes.0 {
+                    plan.extend((0..self.repeat).map(|_| (collective, bytes)));
+                }
+            }
+        }
+        plan
+    }
+
+    fn print(
+        &self,
+        is_stub: bool,
+        version: ccl_testbed::nccl::Version,
+        launches: &[Launch],
+    ) -> std::io::Result<()> {
+        let mut out = std::io::stdout().lock();
+        if !is_stub {
+            return writeln!(
+                out,
+                "NCCL {version} ran on a real driver, which does not tell what is launched"
+            );
+        }
+        let lines = report::lines(version, launches);
+        if self.json {
+            for line in &lines {
+                serde_json::to_writer(&mut out, line)?;
+                writeln!(out)?;
+            }
+            return Ok(());
+        }
+        writeln!(out, "NCCL {version}: {SIMULATED}")?;
+        writeln!(out, "times: simulated for cluster {}", self.cluster)?;
+        write!(out, "{}", report::table(&lines))
+    }
+}

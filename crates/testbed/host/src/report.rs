@@ -1,0 +1,136 @@
+//! What a run scheduled, for people and for programs. Both say what it is: the real NCCL's control
+//! path, and a simulated data path.
+
+use std::collections::BTreeMap;
+
+use ccl_core::{Collective, CommShape, format_bytes};
+use serde::Serialize;
+
+use crate::launches::{Launch, Operation};
+use crate::nccl::Version;
+
+/// What every text begins with when the driver is the stub.
+pub const SIMULATED: &str = "real NCCL control path, simulated data path: no data moved";
+
+/// One line: what ran for one collective and size on one communicator.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Line {
+    /// Always `simulated`: a real driver does not tell what is launched.
+    pub source: &'static str,
+    /// NCCL's release.
+    pub nccl: String,
+    /// The shape of the communicator.
+    pub communicator: String,
+    /// Its place in the job's list.
+    pub communicator_index: usize,
+    /// What was launched.
+    #[serde(flatten)]
+    pub operation: Operation,
+    /// Thread blocks of the kernel.
+    pub thread_blocks: u32,
+    /// Threads of a block of the kernel.
+    pub block_threads: u32,
+    /// Launches like this, all ranks together.
+    pub launches: usize,
+    /// Ranks that launched like this.
+    pub ranks: usize,
+    /// Simulated duration of the kernel, mean over the launches, microseconds.
+    pub time_us: f64,
+}
+
+/// What distinguishes a line.
+type Key = (usize, Collective, u64, Operation, u32, u32);
+
+/// Sums up the launches of all ranks: equal ones are one line, so that a collective on whose choice
+/// ranks differ has several.
+pub fn lines<'a>(version: Version, launches: impl IntoIterator<Item = &'a Launch>) -> Vec<Line> {
+    struct Sum {
+        shape: CommShape,
+        ranks: Vec<u32>,
+        launches: usize,
+        total_us: f64,
+    }
+    let mut sums: BTreeMap<Key, Sum> = BTreeMap::new();
+    for launch in launches {
+        for operation in &launch.operations {
+            let key = (
+                launch.communicator,
+                operation.collective,
+                operation.bytes,
+                *operation,
+                launch.thread_blocks,
+                launch.block_threads,
+            );
+            let sum = sums.entry(key).or_insert(Sum {
+                shape: launch.shape,
+                ranks: Vec::new(),
+                launches: 0,
+                total_us: 0.0,
+            });
+            if !sum.ranks.contains(&launch.rank) {
+                sum.ranks.push(launch.rank);
+            }
+            sum.launches += 1;
+            #[allow(clippy::cast_precision_loss)] // durations below 2^53 ns
+            let time_us = launch.duration_ns as f64 / 1e3;
+            sum.total_us += time_us;
+        }
+    }
+    let line = |((index, _, _, operation, thread_blocks, block_threads), sum): (Key, Sum)| {
+        #[allow(clippy::cast_precision_loss)] // a count
+        let time_us = sum.total_us / sum.launches as f64;
+        Line {
+            source: "simulated",
+            nccl: version.to_string(),
+            communicator: sum.shape.to_string(),
+            communicator_index: index,
+            operation,
+            thread_blocks,
+            block_threads,
+            launches: sum.launches,
+            ranks: sum.ranks.len(),
+            time_us,
+        }
+    };
+    sums.into_iter().map(line).collect()
+}
+
+/// The lines as a table for people.
+pub fn table(lines: &[Line]) -> String {
+    let mut text = format!(
+        "{:<12} {:<14} {:>10} {:<14} {:<7} {:>8} {:>7} {:>8} {:>12}\n",
+        "communicator",
+        "collective",
+        "size",
+        "algorithm",
+        "proto",
+        "channels",
+        "threads",
+        "launches",
+        "simulated us"
+    );
+    for line in lines {
+        let Operation {
+            collective,
+            bytes,
+            algorithm,
+            protocol,
+            channels,
+            threads,
+            ..
+        } = line.operation;
+        text += &format!(
+            "{:<12} {:<14} {:>10} {:<14} {:<7} {:>8} {:>7} {:>8} {:>12.1}\n",
+            line.communicator,
+            collective.name(),
+            format_bytes(bytes),
+            algorithm.name(),
+            protocol.name(),
+            channels,
+            threads,
+            line.launches,
+            line.time_us
+        );
+    }
+    text
+}
