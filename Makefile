@@ -8,14 +8,14 @@
 CARGO ?= cargo
 DEMO_ARTIFACTS ?= artifacts
 
-.PHONY: demo test lint deny bench plugin reference
+.PHONY: demo test lint deny valgrind bench plugin reference
 
 demo:
 	$(CARGO) build --release --locked --bin ccl-agent
 	./target/release/ccl-agent tune --workload workload/autoccl/phi2-2b.json \
 		--cluster a40-pcie-8gpu --dry-run --oracle --seed 1 --artifacts $(DEMO_ARTIFACTS)
 
-test: lint deny
+test: lint deny valgrind
 	$(CARGO) test --workspace --locked
 
 lint:
@@ -27,6 +27,12 @@ deny:
 	@command -v cargo-deny >/dev/null 2>&1 || $(CARGO) install --locked cargo-deny
 	$(CARGO) fetch --locked
 	$(CARGO) deny --offline check bans licenses sources
+
+# Counts the instructions of the plugin's hot paths.
+valgrind:
+	@command -v valgrind >/dev/null 2>&1 || apt-get install -y valgrind || \
+		{ apt-get update && apt-get install -y valgrind; } || \
+		{ echo "valgrind is missing: install it (Debian: sudo apt-get install valgrind)"; exit 1; }
 
 plugin:
 	$(CARGO) build --release --locked -p ccl-plugin

@@ -93,9 +93,13 @@ impl Memory {
             // A record sealed well and out of range.
             _ => {
                 let mut forged = record(random);
-                let ids = random.word().to_le_bytes();
-                [forged.collective, forged.algorithm, forged.protocol] = [ids[0], ids[1], ids[2]];
-                forged.element_bytes = ids[3];
+                let id = random.of(&[5, 7, 8, 17, 0, 255]);
+                match random.below(4) {
+                    0 => forged.collective = id,
+                    1 => forged.algorithm = id,
+                    2 => forged.protocol = id,
+                    _ => forged.element_bytes = id,
+                }
                 Queue::new(&self.region[QUEUE_AT..], u64::from(SLOTS)).push(forged.pack());
             }
         }

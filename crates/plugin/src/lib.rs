@@ -19,6 +19,7 @@ pub mod constants;
 pub mod context;
 pub mod environment;
 pub mod exports;
+pub mod fork;
 pub mod identity;
 pub mod init;
 pub mod kernels;

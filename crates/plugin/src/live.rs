@@ -18,6 +18,7 @@ use ccl_abi::nccl::common::{ALGORITHMS, PROTOCOLS};
 use ccl_abi::shared::job::{CommunicatorName, GEOMETRY, communicator_words, parts};
 use ccl_abi::shared::{Answer, Mapping, Process, Reader, Roll, Rule, Seat, initialise};
 
+use crate::fork::Owner;
 use crate::version::Version;
 
 /// How long a rank waits at the horizon. A training step must not notice a switch, and must survive
@@ -32,6 +33,7 @@ const NOTED_CALLS: u64 = 256;
 #[derive(Debug)]
 pub struct Live {
     mapping: Mapping,
+    owner: Owner,
     seat: usize,
     /// Calls asked about. NCCL makes a communicator's calls one after another, so reading and writing
     /// apart loses none.
@@ -67,18 +69,25 @@ impl Live {
         let seat = roll.sit(me).ok_or_else(|| doubt("no seat is left"))?;
         Ok(Self {
             mapping,
+            owner: Owner::this(),
             seat,
             calls: AtomicU64::new(0),
             frozen_here: AtomicU64::new(0),
         })
     }
 
+    /// The shared words; `None` in a process that was forked from the rank's, which could freeze the
+    /// log and leave the seat.
+    fn words(&self) -> Option<&[AtomicU64]> {
+        self.owner.is_this().then(|| self.mapping.words())
+    }
+
     fn reader(&self) -> Option<Reader<'_, AtomicU64>> {
-        Reader::again(self.mapping.words(), GEOMETRY)
+        Reader::again(self.words()?, GEOMETRY)
     }
 
     fn seat(&self) -> Option<Seat<'_, AtomicU64>> {
-        Roll::again(parts(self.mapping.words())?.1)?.seat(self.seat)
+        Roll::again(parts(self.words()?)?.1)?.seat(self.seat)
     }
 
     /// What the next call runs, if it `can`; waits at the horizon. `None` is NCCL's own choice.

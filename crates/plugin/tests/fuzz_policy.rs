@@ -1,4 +1,4 @@
-//! The policy file with anything in it: files that are mostly right, then cut, spliced and flipped.
+//! The policy file, and that of variables, with anything in it: files that are mostly right, then cut, spliced and flipped.
 //!
 //! A file is read or refused; one that is read holds nothing out of range, and the compiled table
 //! says what reading the file from its top says.
@@ -7,6 +7,7 @@
 
 use std::fmt::Write as _;
 
+use nccl_ccl_agent::environment;
 use nccl_ccl_agent::policy::{Rule, Table, parse};
 
 #[path = "../../abi/tests/fuzz/random.rs"]
@@ -101,7 +102,8 @@ fn file(random: &mut Random) -> String {
             let value = match (column, random.below(100)) {
                 (_, 0) => random.number().to_string(),
                 (4, 1..=90) | (_, 1..=60) => "-1".to_owned(),
-                (0, _) => random.below(65).to_string(),
+                (0, _) => random.of(&[0, 1, 2, 32, 63, 64, 64, 65]).to_string(),
+                (5, 61..=70) => random.of(&[0, 64 << 20, (64 << 20) + 1]).to_string(),
                 (5, _) => (1 + random.below(1 << 20)).to_string(),
                 _ => random.below(3).to_string(),
             };
@@ -208,5 +210,37 @@ fn any_file_is_read_or_refused_and_means_what_it_says() {
     eprintln!("{count} files: {accepted} with rules were accepted, {looked_up} rules found");
     if count >= 1000 {
         assert!(accepted > count / 4 && looked_up > count / 2);
+    }
+}
+
+#[test]
+fn any_file_of_variables_is_read_or_refused() {
+    let mut accepted = 0u64;
+    let count = cases(|random| {
+        let mut text = String::new();
+        for _ in 0..random.below(5) {
+            let names = [
+                "NCCL_BUFFSIZE",
+                "NCCL_IB_HCA",
+                "NCCL_ALGO",
+                "NCCL_X9",
+                "PATH",
+            ];
+            let values = ["1", "", "=mlx5_0:1,mlx5_1", "Ring,Tree", "a b"];
+            let _ = writeln!(text, "{}={}", mostly(random, &names), random.of(&values));
+        }
+        let text = damage(text, random);
+        let Ok(variables) = environment::parse(&text) else {
+            return;
+        };
+        accepted += u64::from(!variables.is_empty());
+        for (at, (name, _)) in variables.iter().enumerate() {
+            assert!(name.to_bytes().starts_with(b"NCCL_"));
+            assert!(variables[..at].iter().all(|(other, _)| other != name));
+        }
+    });
+    eprintln!("{count} files: {accepted} with variables were accepted");
+    if count >= 1000 {
+        assert!(accepted > count / 5);
     }
 }

@@ -159,13 +159,19 @@ fn pid(random: &mut Random) -> c_int {
     }
 }
 
+/// So that a record of two collectives' parts would show.
+fn count_of(sequence: u64) -> usize {
+    usize::try_from(sequence.rotate_left(17) ^ 0x55).unwrap()
+}
+
 fn collective_v4(random: &mut Random) -> CollectiveV4 {
+    let sequence = random.number();
     CollectiveV4 {
-        sequence: random.number(),
+        sequence,
         function: word(random, &FUNCTIONS[..]),
         send: null(),
         receive: null_mut(),
-        count: usize::try_from(random.number()).unwrap(),
+        count: count_of(sequence),
         root: int(random),
         datatype: word(random, &TYPES),
         channels: channels(random),
@@ -232,14 +238,15 @@ fn start(version: u32, context: *mut c_void, parent: *mut c_void, r: &mut Random
             parent,
             r,
             |d: &mut DescriptorV1, r: &mut Random| {
+                let sequence = r.number();
                 d.of.collective = CollectiveV1 {
                     name: null(),
                     comm_hash: r.number(),
-                    sequence: r.number(),
+                    sequence,
                     function: r.of(&[0, 1, 2, 3, 4, 5, 255]),
                     send: null(),
                     receive: null_mut(),
-                    count: 7,
+                    count: count_of(sequence),
                     root: 0,
                     datatype: r.of(&[0, 7, 9, 11, 12, 255]),
                     operation: 0,
@@ -524,7 +531,7 @@ fn any_events_are_survived_and_what_is_recorded_is_whole() {
         one_in: 1,
     });
     let (mut recorded, mut complete, mut damaged) = (0u64, 0u64, 0u64);
-    let mut is_away = false;
+    let mut number = 0u64;
     let count = cases(|random| {
         for _ in 0..random.below(40) {
             world.one_call(random);
@@ -539,10 +546,12 @@ fn any_events_are_survived_and_what_is_recorded_is_whole() {
             });
         }
         // Now and then the observer is away for so long that the ring fills up.
-        is_away ^= random.one_in(8000);
+        number += 1;
+        let is_away = number % 80_000 > 60_000;
         while !is_away && let Some(record) = world.ring().pop(&mut damaged) {
             recorded += 1;
             complete += u64::from(record.is_complete);
+            assert_eq!(record.count, count_of(record.sequence) as u64);
         }
         assert_eq!(damaged, 0);
     });

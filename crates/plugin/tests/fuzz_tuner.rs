@@ -18,16 +18,16 @@ use std::path::PathBuf;
 use std::ptr::{null_mut, without_provenance_mut};
 use std::sync::atomic::AtomicU64;
 
+use ccl_abi::shared::job::{CommunicatorName, communicator_words, parts};
 use ccl_abi::shared::{Mapping, Reader, Rule, State, Word, Writer};
-use nccl_ccl_agent::exports::{
-    ncclTunerPlugin_v2 as V2, ncclTunerPlugin_v3 as V3, ncclTunerPlugin_v4 as V4,
-    ncclTunerPlugin_v5 as V5, ncclTunerPlugin_v6 as V6,
-};
-use nccl_ccl_agent::live::{GEOMETRY, file_name};
+use nccl_ccl_agent::exports::ncclTunerPlugin_v6 as V6;
 
 #[path = "../../abi/tests/fuzz/random.rs"]
 mod random;
 use random::{Random, cases};
+#[path = "support/every_tuner.rs"]
+mod every_tuner;
+use every_tuner::{Question, VERSIONS, finalize, init};
 
 const POLICIES: usize = 16;
 const COMMUNICATORS: usize = 12;
@@ -48,30 +48,6 @@ struct Communicator {
 struct World {
     folder: PathBuf,
     communicators: Vec<Communicator>,
-}
-
-fn init(version: u32, id: u64, ranks: usize, nodes: usize, context: *mut *mut c_void) {
-    let result = unsafe {
-        match version {
-            2 => (V2.init)(ranks, nodes, None, context),
-            3 => (V3.init)(ranks, nodes, None, context),
-            4 => (V4.init)(ranks, nodes, None, context),
-            5 => (V5.init)(context, id, ranks, nodes, None, null_mut(), null_mut()),
-            _ => (V6.init)(context, id, ranks, nodes, None, null_mut(), null_mut()),
-        }
-    };
-    assert_eq!(result, 0);
-}
-
-fn finalize(version: u32, context: *mut c_void) {
-    let finalize = match version {
-        2 => V2.destroy,
-        3 => V3.destroy,
-        4 => V4.destroy,
-        5 => V5.finalize,
-        _ => V6.finalize,
-    };
-    assert_eq!(unsafe { finalize(context) }, 0);
 }
 
 fn range(random: &mut Random) -> (u64, u64) {
@@ -127,6 +103,11 @@ fn rule(random: &mut Random) -> Rule {
     }
 }
 
+/// A communicator's file without the roll of its ranks.
+fn log_of(file: &Mapping) -> &[AtomicU64] {
+    parts(file.words()).unwrap().0
+}
+
 impl World {
     fn new() -> Self {
         let folder = std::env::temp_dir().join(format!("ccl-fuzz-tuner-{}", std::process::id()));
@@ -168,26 +149,38 @@ impl World {
             true => (random.number(), random.number(), random.number()),
             false => (random.below(2), 8, 1),
         };
-        let path = self.folder.join(file_name(id, ranks, nodes));
+        let path = self
+            .folder
+            .join(CommunicatorName { id, ranks, nodes }.file());
         let _ = std::fs::remove_file(&path);
+        let words = communicator_words().unwrap();
+        if random.one_in(4) {
+            // Something lies there already: cut short, too long, or no log at all.
+            let length = random.of(&[0, 1, 8, 4096, 8 * words - 1, 8 * words, 8 * words + 8]);
+            let byte = u8::try_from(random.below(256)).unwrap();
+            std::fs::write(&path, vec![byte; length]).unwrap();
+        }
         let [first, second] = [(); 2].map(|()| {
             let mut context = without_provenance_mut(1);
             let size = |n: u64| usize::try_from(n).unwrap();
             init(version, id, size(ranks), size(nodes), &raw mut context);
             context
         });
-        let words = GEOMETRY.words().unwrap();
-        let log = path.exists().then(|| Mapping::open(&path, words).unwrap());
+        let log = match path.exists() {
+            true => Mapping::open(&path, words).ok(),
+            false => None,
+        };
+        let log = log.filter(|log| Writer::new(log_of(log)).is_ok());
         let _ = std::fs::remove_file(path);
         if let Some(log) = &log {
-            let writer = Writer::new(log.words()).unwrap();
+            let writer = Writer::new(log_of(log)).unwrap();
             for from in 0..random.below(20) {
                 let rules: Vec<_> = (0..random.below(17)).map(|_| rule(random)).collect();
                 writer.append(from * 3, &rules, from * 3 + 1).unwrap();
             }
             match random.one_in(2) {
                 true => writer.extend(State::FOR_EVER).unwrap(),
-                false => Reader::new(log.words()).unwrap().freeze(),
+                false => Reader::new(log_of(log)).unwrap().freeze(),
             }
         }
         Communicator {
@@ -337,64 +330,42 @@ fn ask(version: u32, context: *mut c_void, call: &Call) -> Told {
     let (mut channels, mut algorithm, mut protocol) = (UNTOUCHED, UNTOUCHED, UNTOUCHED);
     let mut chunk_bytes: usize = 0;
     let table = match call.has_table {
-        true => cells.as_mut_ptr().cast(),
+        true => cells.as_mut_ptr(),
         false => null_mut(),
     };
     let places = match call.has_channels {
         true => &raw mut channels,
         false => null_mut(),
     };
-    let Call {
-        collective,
-        bytes,
-        pipe_ops,
-        algorithms,
-        protocols,
-        registered,
-        ..
-    } = *call;
-    let newer = match version {
-        4 => V4.get_coll_info,
-        5 => V5.get_coll_info,
-        _ => V6.get_coll_info,
+    let question = Question {
+        collective: call.collective,
+        bytes: call.bytes,
+        pipe_ops: call.pipe_ops,
+        collnet: call.collnet,
+        nvls: call.nvls,
+        // Either place can be missing.
+        pair: match call.has_table {
+            true => [&raw mut algorithm, &raw mut protocol],
+            false => [null_mut(), &raw mut protocol],
+        },
+        table,
+        algorithms: call.algorithms,
+        protocols: call.protocols,
+        registered: call.registered,
+        channels: places,
     };
-    let result = unsafe {
-        match version {
-            2 => {
-                // Either place can be missing.
-                let algorithm = match call.has_table {
-                    true => &raw mut algorithm,
-                    false => null_mut(),
-                };
-                let (collnet, nvls) = (call.collnet, call.nvls);
-                (V2.get_coll_info)(
-                    context,
-                    collective,
-                    bytes,
-                    collnet,
-                    nvls,
-                    pipe_ops,
-                    algorithm,
-                    &raw mut protocol,
-                    places,
-                )
-            }
-            3 => (V3.get_coll_info)(
-                context, collective, bytes, pipe_ops, table, algorithms, protocols, places,
-            ),
-            _ => newer(
-                context, collective, bytes, pipe_ops, table, algorithms, protocols, registered,
-                places,
-            ),
-        }
-    };
-    assert_eq!(result, 0);
+    every_tuner::ask(version, context, &question);
     if version == 6 {
         let chunk = match call.has_channels {
             true => &raw mut chunk_bytes,
             false => null_mut(),
         };
-        let [algorithm, protocol] = call.chunk_of;
+        let Call {
+            collective,
+            bytes,
+            chunk_of: [algorithm, protocol],
+            ..
+        } = *call;
         let get = V6.get_chunk_size.unwrap();
         let result = unsafe { get(context, collective, bytes, algorithm, protocol, 8, chunk) };
         assert_eq!(result, 0);
@@ -479,7 +450,7 @@ fn any_call_is_survived_and_nothing_out_of_range_is_chosen() {
             }
         }
         // A context of another version, from nowhere, or with a bit flipped.
-        let other_version = random.of(&[2, 3, 4, 5, 6]);
+        let other_version = random.of(&VERSIONS);
         let context = match random.below(4) {
             0 => null_mut(),
             1 => without_provenance_mut(usize::try_from(random.number()).unwrap()),

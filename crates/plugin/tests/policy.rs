@@ -143,13 +143,13 @@ proptest! {
 #[test]
 fn a_huge_file_is_compiled_or_refused_and_never_takes_the_process_down() {
     let file = |row: &dyn Fn(u64) -> (u64, u64)| {
-        let rows = (0..300_000).map(row);
+        let rows = (0..100_000).map(row);
         let lines = rows.map(|(from, to)| format!("allreduce,{from},{to},ring,simple,8,1,8\n"));
         let parsed = parse(&lines.collect::<String>()).unwrap();
         Table::compile(&parsed.rules, 8, 1, None)
     };
     let table = file(&|n| (n * 10, n * 10 + 9)).unwrap();
-    assert_eq!(table.lookup(4, 2_999_999)[0].rule, 299_999);
+    assert_eq!(table.lookup(4, 999_999)[0].rule, 99_999);
     assert_eq!(file(&|n| (n, 1_000_000 - n)), None);
 }
 

@@ -645,12 +645,19 @@ fn a_forked_child_records_nothing_and_the_parent_goes_on() {
             (V6.start_event)(rank.context, &raw mut handle, &raw mut descriptor);
             (V6.stop_event)(before);
             (V6.finalize)(rank.context);
-            _exit(c_int::from(!handle.is_null()))
+            // Nor a communicator of its own, which would take a place in the parent's table.
+            let (mut own, mut mask) = (null_mut(), -1);
+            (V6.init)(&raw mut own, 0xbad, &raw mut mask, null(), 1, 1, 0, None);
+            _exit(c_int::from(
+                !handle.is_null() || !own.is_null() || mask != 0,
+            ))
         }
     }
     let mut status = -1;
     assert_eq!(unsafe { waitpid(child, &raw mut status, 0) }, child);
     assert_eq!(status, 0, "the child got a handle, or died");
+    let known = (0..3 * 4096).filter_map(|number| job.ring().membership(number));
+    assert!(known.into_iter().all(|member| member.id != 0xbad));
     assert!(job.records().is_empty());
     rank.stop(before);
     let kernel = rank.start(v6::kernel(before, 0, 1));

@@ -2,17 +2,22 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::undocumented_unsafe_blocks,
     clippy::print_stderr
 )]
 
 use std::ffi::CStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use ccl_abi::nccl::env::EnvV2;
 use ccl_abi::nccl::tuner::TunerV6;
+
+#[allow(dead_code)] // the driver is for others
+#[path = "support/release.rs"]
+mod release;
 
 /// The object that was built beside this test.
 fn object() -> PathBuf {
@@ -45,7 +50,32 @@ fn every_interface_is_exported_and_can_be_called() {
 
 #[test]
 fn it_needs_the_c_library_only_and_is_never_unmapped() {
-    let Ok(output) = Command::new("readelf").arg("-d").arg(object()).output() else {
+    needs_the_c_library_only(&object());
+}
+
+#[test]
+fn as_it_ships_it_needs_no_more_and_is_below_a_mebibyte_stripped() {
+    let release = release::build();
+    needs_the_c_library_only(&release.library);
+    let stripped = std::env::temp_dir().join(format!("ccl-stripped-{}.so", std::process::id()));
+    let status = Command::new("strip")
+        .args(["--strip-all", "-o"])
+        .arg(&stripped)
+        .arg(&release.library)
+        .status();
+    assert!(
+        status
+            .expect("binutils, which the linker is part of")
+            .success()
+    );
+    let bytes = std::fs::metadata(&stripped).unwrap().len();
+    std::fs::remove_file(stripped).unwrap();
+    eprintln!("{bytes} bytes");
+    assert!(bytes < 1 << 20, "{bytes} bytes");
+}
+
+fn needs_the_c_library_only(object: &Path) {
+    let Ok(output) = Command::new("readelf").arg("-d").arg(object).output() else {
         eprintln!("skipped: no readelf");
         return;
     };

@@ -70,6 +70,7 @@ pub fn communicator_words() -> Option<usize> {
 }
 
 /// The log and the roll in such a file's words; `None` when they are too few.
+#[inline]
 pub fn parts(words: &[AtomicU64]) -> Option<(&[AtomicU64], &[AtomicU64])> {
     words.split_at_checked(GEOMETRY.words()?)
 }

@@ -58,6 +58,7 @@ pub struct Geometry {
 
 impl Geometry {
     /// Words a region of this geometry takes; `None` for a geometry that is not allowed.
+    #[inline]
     pub fn words(self) -> Option<usize> {
         let sane =
             (1..=State::MOST_ENTRIES).contains(&self.slots) && (1..=4096).contains(&self.rules);
@@ -65,11 +66,13 @@ impl Geometry {
         sane.then(|| SLOTS_AT + slots * self.slot_words())
     }
 
+    #[inline]
     fn slot_words(self) -> usize {
         SLOT_HEAD + self.rules as usize * rule::WORDS
     }
 
     /// First word of a slot.
+    #[inline]
     pub(super) fn slot_at(self, slot: u32) -> usize {
         SLOTS_AT + slot as usize * self.slot_words()
     }
@@ -108,6 +111,7 @@ impl Geometry {
 }
 
 /// The second word of a slot: how many rules, sealed with where and from when they apply.
+#[inline]
 pub(super) fn slot_head(slot: u32, effective_from: u64, rules: u32) -> u64 {
     let check = seal([u64::from(slot), effective_from, u64::from(rules)]);
     join(check, rules)

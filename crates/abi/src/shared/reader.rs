@@ -127,12 +127,14 @@ impl<'a, W: Word> Reader<'a, W> {
             let [min_bytes, max_bytes, ids, chunk_bytes] = packed else {
                 return Answer::Unreadable;
             };
-            let ids = ids.read();
-            if !Rule::is_for(ids, collective) {
+            // The largest size first: of rules in the order of their sizes, that alone passes by all
+            // that are too small.
+            let max_bytes = max_bytes.read();
+            if bytes > max_bytes {
                 continue;
             }
-            let (min_bytes, max_bytes) = (min_bytes.read(), max_bytes.read());
-            if (min_bytes..=max_bytes).contains(&bytes) {
+            let (min_bytes, ids) = (min_bytes.read(), ids.read());
+            if bytes >= min_bytes && Rule::is_for(ids, collective) {
                 let packed = [min_bytes, max_bytes, ids, chunk_bytes.read()];
                 return Rule::unpack(packed).map_or(Answer::Unreadable, Answer::Run);
             }

@@ -114,6 +114,7 @@ pub type PackedRecord = [u64; WORDS];
 
 impl Record {
     /// As words, sealed.
+    #[inline]
     pub fn pack(&self) -> PackedRecord {
         let ids = u64::from_le_bytes([
             self.collective,
@@ -188,6 +189,7 @@ impl Record {
 }
 
 /// A seal takes eight words; two of them cover the fourteen.
+#[inline]
 fn check(words: &PackedRecord) -> u32 {
     let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, _] = *words;
     let first = seal([a, b, c, d, e, f, g]);

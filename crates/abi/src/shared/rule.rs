@@ -48,6 +48,7 @@ impl Rule {
     }
 
     /// From four words; `None` for what no writer of this version can have written.
+    #[inline]
     pub fn unpack(words: PackedRule) -> Option<Self> {
         let [min_bytes, max_bytes, sealed, chunk_bytes] = words;
         let ids = lower(sealed);
@@ -66,11 +67,13 @@ impl Rule {
     }
 
     /// Whether a rule with this third word is for this collective, should it be a rule at all.
+    #[inline]
     pub(super) fn is_for(sealed: u64, collective: u8) -> bool {
         lower(sealed) >> 24 == u32::from(collective)
     }
 
     /// Whether NCCL knows these ids and counts.
+    #[inline]
     pub fn is_sane(&self) -> bool {
         usize::from(self.collective) < COLLECTIVES
             && usize::from(self.algorithm) < ALGORITHMS
@@ -81,6 +84,7 @@ impl Rule {
     }
 
     /// Whether it is for this call.
+    #[inline]
     pub fn matches(&self, collective: u8, bytes: u64) -> bool {
         self.collective == collective && (self.min_bytes..=self.max_bytes).contains(&bytes)
     }

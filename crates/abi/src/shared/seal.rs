@@ -19,6 +19,7 @@ const fn factors() -> [u64; 8] {
 /// 32 bits over up to 8 words. The products do not wait for each other, and all of them add to
 /// upper halves: a change of any one bit changes the seal (tested for every bit). Two or more
 /// go unseen about once in 2^32 times.
+#[inline]
 pub(super) fn seal<const N: usize>(words: [u64; N]) -> u32 {
     const { assert!(N <= FACTORS.len(), "one multiplier for each word") };
     let pairs = words.iter().zip(FACTORS);
@@ -30,17 +31,20 @@ pub(super) fn seal<const N: usize>(words: [u64; N]) -> u32 {
 
 /// The upper half of a word.
 #[allow(clippy::cast_possible_truncation)] // 32 bits are left
+#[inline]
 pub(super) fn upper(word: u64) -> u32 {
     (word >> 32) as u32
 }
 
 /// The lower half of a word.
 #[allow(clippy::cast_possible_truncation)] // meant
+#[inline]
 pub(super) fn lower(word: u64) -> u32 {
     word as u32
 }
 
 /// One word of two halves.
+#[inline]
 pub(super) fn join(upper: u32, lower: u32) -> u64 {
     u64::from(upper) << 32 | u64::from(lower)
 }

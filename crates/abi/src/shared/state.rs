@@ -35,6 +35,7 @@ impl State {
     }
 
     /// From a word; every word is a state.
+    #[inline]
     pub fn unpack(word: u64) -> Self {
         let entries = (word >> HORIZON_BITS) & u64::from(Self::MOST_ENTRIES);
         Self {
@@ -45,6 +46,7 @@ impl State {
     }
 
     /// Whether the entry for this call can no longer change.
+    #[inline]
     pub fn is_settled(self, call: u64) -> bool {
         self.frozen || call < self.horizon || self.horizon == MOST_HORIZON
     }

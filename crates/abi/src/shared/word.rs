@@ -7,6 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 compile_error!("the layout in shared memory is little-endian, as NCCL's platforms are");
 
 /// An atomic 64-bit word.
+///
+/// These few functions, and those beside them that a rank calls for every collective, are marked
+/// `inline`: the shared object is built without optimisation across crates, since its crate is a
+/// Rust library as well.
 pub trait Word {
     /// Reads without ordering: for what was published through an acquired word.
     fn read(&self) -> u64;
@@ -36,31 +40,38 @@ pub trait Word {
 }
 
 impl Word for AtomicU64 {
+    #[inline]
     fn read(&self) -> u64 {
         self.load(Ordering::Relaxed)
     }
 
+    #[inline]
     fn write(&self, value: u64) {
         self.store(value, Ordering::Relaxed);
     }
 
+    #[inline]
     fn acquire(&self) -> u64 {
         self.load(Ordering::Acquire)
     }
 
+    #[inline]
     fn release(&self, value: u64) {
         self.store(value, Ordering::Release);
     }
 
+    #[inline]
     fn publish(&self, from: u64, to: u64) -> Result<(), u64> {
         self.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire)
             .map(|_| ())
     }
 
+    #[inline]
     fn add(&self, by: u64) {
         self.fetch_add(by, Ordering::Relaxed);
     }
 
+    #[inline]
     fn set(&self, bits: u64) {
         self.fetch_or(bits, Ordering::AcqRel);
     }

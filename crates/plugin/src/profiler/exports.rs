@@ -98,6 +98,10 @@ unsafe fn open(
         Ok(recorder) => recorder,
         Err(error) => return log.warn(&not_recording(&job, &error.to_string())),
     };
+    // The ring and its table are the parent's, and so may be the lock that opening takes.
+    if !recorder.is_ours() {
+        return log.warn(&not_recording(&job, "the ring is this process's parent's"));
+    }
     // SAFETY: as the caller says.
     let communicator = unsafe { Communicator::open(recorder, member, is_exact, mask) };
     let Some(communicator) = communicator else {

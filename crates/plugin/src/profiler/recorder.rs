@@ -4,13 +4,14 @@ use std::ffi::c_int;
 use std::io;
 use std::path::Path;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
 use ccl_abi::nccl::profiler::kind;
 use ccl_abi::shared::job::ring_file;
 use ccl_abi::shared::{Control, Mapping, Process, Record, Ring};
 
 use super::clock;
+use crate::fork::Owner;
 
 /// Records the ring holds: 1 MiB, a second at 8,000 collectives a second.
 const SLOTS: u32 = 8192;
@@ -23,25 +24,11 @@ pub const ALL_KINDS: u32 =
 #[derive(Debug)]
 pub struct Recorder {
     mapping: Mapping,
+    owner: Owner,
     pid: c_int,
 }
 
 static RECORDER: OnceLock<Option<Recorder>> = OnceLock::new();
-/// Set in a child that the process forked: the ring is its parent's.
-static FORKED: AtomicBool = AtomicBool::new(false);
-
-unsafe extern "C" {
-    fn pthread_atfork(
-        prepare: Option<unsafe extern "C" fn()>,
-        parent: Option<unsafe extern "C" fn()>,
-        child: Option<unsafe extern "C" fn()>,
-    ) -> c_int;
-}
-
-unsafe extern "C" fn in_child() {
-    FORKED.store(true, Ordering::Relaxed);
-}
-
 impl Recorder {
     /// The process's ring in the job directory, made by whoever asks first.
     ///
@@ -84,10 +71,9 @@ impl Recorder {
         let wall = clock::wall_minus_monotonic_ns();
         Ring::initialise(mapping.words(), SLOTS, maker, wall, is_simulated, control)
             .map_err(|_| invalid())?;
-        // SAFETY: a handler that stores a flag is all a fork may run.
-        unsafe { pthread_atfork(None, None, Some(in_child)) };
         Ok(Self {
             mapping,
+            owner: Owner::this(),
             pid: c_int::try_from(pid).unwrap_or(0),
         })
     }
@@ -99,7 +85,7 @@ impl Recorder {
 
     /// Whether this process may write: not one that was forked from the ring's.
     pub fn is_ours(&self) -> bool {
-        !FORKED.load(Ordering::Relaxed)
+        self.owner.is_this()
     }
 
     /// The process that made the ring.
