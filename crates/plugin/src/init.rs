@@ -25,11 +25,11 @@ fn variable(name: &str) -> Option<String> {
 /// # Safety
 /// `context` is null or a place for one pointer; the arguments are NCCL's own.
 pub unsafe fn start(context: *mut *mut c_void, id: Option<u64>, arguments: InitArguments) {
-    let call = InitCall::count();
+    let (ranks, nodes) = (arguments.ranks as u64, arguments.nodes as u64);
+    let call = InitCall::count(ranks, nodes);
     if context.is_null() {
         return;
     }
-    let (ranks, nodes) = (arguments.ranks as u64, arguments.nodes as u64);
     let log = Log(arguments.logger);
     // SAFETY: NCCL's own place for them, or null.
     if let Some(constants) = unsafe { arguments.constants.as_mut() } {
@@ -39,7 +39,7 @@ pub unsafe fn start(context: *mut *mut c_void, id: Option<u64>, arguments: InitA
         ranks,
         nodes,
         id,
-        name: call.name(id, ranks, nodes, InitOrder::from(variable)),
+        name: call.name(id, InitOrder::from(variable)),
     };
     let mut tuner = Box::new(Tuner::new(&Mode::from(variable), communicator, log));
     if let Some(path) = variable("CCL_AGENT_CHAIN_TUNER") {

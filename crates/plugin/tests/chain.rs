@@ -267,7 +267,7 @@ fn who_a_communicator_is(folder: &Path) {
     set("CCL_AGENT_INIT_ORDER", Path::new("thread"));
     let in_thread = std::thread::scope(|scope| {
         let rank = scope.spawn(|| {
-            order(&job, CommunicatorName::of_ordinal(1, 16, 1));
+            order(&job, CommunicatorName::of_ordinal(0, 16, 1));
             // The first is one that another log is for: frozen after a wait, and NCCL's own.
             (v4(8), v4(16))
         });

@@ -64,16 +64,15 @@ impl Recorder {
         Ring::again(self.mapping.words(), SLOTS)
     }
 
-    /// One rank's records. Its communicators have the names that the plugin gives them: by the order in
-    /// which this rank made them.
+    /// One rank's records. Its communicators have the names that the plugin gives them.
     pub(super) fn rank(&self, rank: &Rank, members: &[usize]) -> Result<OfRank<'_>, JobError> {
         let mut numbers = Vec::new();
-        for (ordinal, communicator) in (0u32..).zip(members) {
+        for communicator in members {
             let shape = rank.shape(*communicator)?;
             let number = self.communicators.fetch_add(1, Ordering::Relaxed);
             let number = u32::try_from(number).unwrap_or(u32::MAX);
-            let name =
-                CommunicatorName::of_ordinal(ordinal, shape.ranks.into(), shape.nodes.into());
+            // The job has one communicator of a shape: the first.
+            let name = CommunicatorName::of_ordinal(0, shape.ranks.into(), shape.nodes.into());
             let member = Membership {
                 id: name.id,
                 ranks: shape.ranks,
