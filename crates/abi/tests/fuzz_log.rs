@@ -8,7 +8,7 @@
 use std::sync::atomic::AtomicU64;
 
 use ccl_abi::shared::{
-    Answer, Geometry, Process, Reader, Rule, State, Version, Word, Writer, initialise,
+    Answer, Geometry, Process, Reader, Roll, Rule, State, Version, Word, Writer, initialise,
 };
 
 #[path = "fuzz/random.rs"]
@@ -242,5 +242,66 @@ fn logs_that_lie_are_survived() {
     // Damage that is always seen at once, or never, would test little.
     if count >= 1000 {
         assert!(readable > count / 3 && told > count && doubted > count / 2);
+    }
+}
+
+/// The roll behind a log: who is on it and what they say, with anything in its words.
+#[test]
+fn rolls_that_lie_are_survived() {
+    let words: Vec<_> = (0..Roll::<AtomicU64>::WORDS + 1)
+        .map(|_| AtomicU64::new(0))
+        .collect();
+    let (mut opened, mut seen) = (0u64, 0u64);
+    let count = cases(|random| {
+        let used = 8 + 8 * random.index(6);
+        for word in &words[..80] {
+            word.write(0);
+        }
+        let me = Process { pid: 5, started: 2 };
+        let roll = Roll::open(&words[..]).unwrap();
+        for number in 0..random.index(5) {
+            assert_eq!(roll.sit(me), Some(number));
+            let seat = roll.seat(number).unwrap();
+            seat.called(random.number());
+            seat.cannot_run(random.word().to_le_bytes()[0], u32::MAX);
+        }
+        for _ in 0..random.below(6) {
+            words[random.index(used)].write(random.number());
+        }
+        let length = match random.one_in(4) {
+            true => random.index(words.len()),
+            false => words.len(),
+        };
+        let Ok(roll) = Roll::open(&words[..length]) else {
+            return;
+        };
+        opened += 1;
+        for rank in roll.present() {
+            seen += 1;
+            assert!(rank.process.pid != 0 && rank.declined < 1 << 63);
+            assert!(
+                rank.impossible
+                    .into_iter()
+                    .flatten()
+                    .all(|pairs| pairs < 1 << 21)
+            );
+        }
+        let _ = roll.nccl_version();
+        let number = usize::try_from(random.number()).unwrap();
+        assert_eq!(roll.seat(number).is_some(), number < 128);
+        if let Some(number) = roll.sit(me) {
+            let seat = roll.seat(number).unwrap();
+            seat.called(random.number());
+            seat.cannot_run(random.word().to_le_bytes()[0], u32::MAX);
+            seat.declined();
+            seat.leave();
+            words[8 + 8 * number..][..8]
+                .iter()
+                .for_each(|word| word.write(0));
+        }
+    });
+    eprintln!("{count} rolls: {opened} opened, {seen} ranks seen");
+    if count >= 1000 {
+        assert!(opened > count / 4 && seen > count / 2);
     }
 }

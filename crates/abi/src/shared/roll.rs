@@ -93,9 +93,12 @@ impl<'a, W: Word> Roll<'a, W> {
 
     /// The seat with this number.
     pub fn seat(&self, number: usize) -> Option<Seat<'a, W>> {
-        let at = SEATS_AT + number.checked_mul(SEAT_WORDS)?;
-        let words = self.region.get(at..at.checked_add(SEAT_WORDS)?)?;
-        (number < Self::SEATS).then_some(Seat { words })
+        if number >= Self::SEATS {
+            return None;
+        }
+        let at = SEATS_AT + number * SEAT_WORDS;
+        let words = self.region.get(at..at + SEAT_WORDS)?;
+        Some(Seat { words })
     }
 
     /// Everybody who ever sat down, in the order of the seats.
