@@ -13,11 +13,13 @@ use crate::context;
 use crate::device::Uuid;
 use crate::module;
 
-/// A slot: a function, the size of the table in bytes, or the end.
+/// A slot: a function, the size of the table in bytes, or the end. Only the runtime reads it.
+#[repr(transparent)]
 #[derive(Clone, Copy)]
-struct Slot(*const c_void);
+struct Slot(#[allow(dead_code)] *const c_void);
 
 /// A table that never changes.
+#[repr(transparent)]
 struct Table<const N: usize>([Slot; N]);
 
 // SAFETY: addresses of functions, sizes and nulls, all constant.
