@@ -2,20 +2,26 @@
 # make test   everything CI checks: format, lints, licences, tests
 # make lint   the fast half of that
 # make plugin the shared object NCCL loads, target/release/libnccl-ccl-agent.so
+# make nccl   the NCCL the tests run, target/nccl/2.21.5/libnccl.so.2 (Linux x86-64, 148 MB once)
 # make reference  the generated pages of doc/reference (graph-derivation needs recorded data)
 # make bench  the simulator's speed and the loop's own overhead per trial
 
 CARGO ?= cargo
 DEMO_ARTIFACTS ?= artifacts
 
-.PHONY: demo test lint deny bench plugin reference
+# The one release the stub driver knows; later packages authenticate the driver.
+NCCL_RELEASE := 2.21.5
+NCCL := target/nccl/$(NCCL_RELEASE)/libnccl.so.2
+
+.PHONY: demo test lint deny nccl bench plugin reference
 
 demo:
 	$(CARGO) build --release --locked --bin ccl-agent
 	./target/release/ccl-agent tune --workload workload/autoccl/phi2-2b.json \
 		--cluster a40-pcie-8gpu --dry-run --oracle --seed 1 --artifacts $(DEMO_ARTIFACTS)
 
-test: lint deny
+# An NCCL 2.21.5 that is there already is used where CCL_NCCL_2_21 names it.
+test: lint deny $(if $(CCL_NCCL_2_21),,nccl)
 	$(CARGO) test --workspace --locked
 
 lint:
@@ -27,6 +33,21 @@ deny:
 	@command -v cargo-deny >/dev/null 2>&1 || $(CARGO) install --locked cargo-deny
 	$(CARGO) fetch --locked
 	$(CARGO) deny --offline check bans licenses sources
+
+nccl: $(NCCL)
+
+# Installed beside and moved, so that what is there is whole.
+$(NCCL):
+	@python3 -m pip --version >/dev/null 2>&1 || { \
+		echo "make nccl needs python3 with pip (on Debian: apt-get install python3-pip)," >&2; \
+		echo "or name a libnccl.so.2 of $(NCCL_RELEASE) in CCL_NCCL_2_21" >&2; \
+		exit 1; }
+	rm -rf $(@D).new
+	python3 -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: \
+		--target $(@D).new nvidia-nccl-cu11==$(NCCL_RELEASE)
+	mkdir -p $(@D)
+	mv $(@D).new/nvidia/nccl/lib/libnccl.so.2 $@
+	rm -rf $(@D).new
 
 plugin:
 	$(CARGO) build --release --locked -p ccl-plugin

@@ -52,7 +52,11 @@ fn containing(address: usize) -> Result<(usize, Allocation), CuResult> {
 
 /// Whether `bytes` bytes from an address on lie in one allocation.
 pub fn holds(address: usize, bytes: usize) -> bool {
-    containing(address).is_ok_and(|(start, allocation)| address + bytes <= start + allocation.size)
+    containing(address).is_ok_and(|(start, allocation)| {
+        address
+            .checked_add(bytes)
+            .is_some_and(|end| end <= start + allocation.size)
+    })
 }
 
 mod libc {
@@ -402,4 +406,58 @@ extern "C" fn cuIpcOpenMemHandle(
 #[unsafe(no_mangle)]
 extern "C" fn cuIpcCloseMemHandle(_address: usize) -> CuResult {
     CuResult::SUCCESS
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn byte(address: usize) -> u8 {
+        // SAFETY: the tests ask for addresses they allocated.
+        unsafe { *(address as *const u8) }
+    }
+
+    #[test]
+    fn filling_with_zeros_leaves_the_neighbours_alone() {
+        context::tests::on_device(0);
+        let size = 1 << 20;
+        let start = allocate(size, false).unwrap();
+        // Neither end on a page, and large enough to drop pages.
+        let (from, to) = (start + 100, start + size - 100);
+        assert_eq!(fill(start, 7, size), CuResult::SUCCESS);
+        assert_eq!(fill(from, 0, to - from), CuResult::SUCCESS);
+        for (address, expected) in [
+            (start, 7),
+            (from - 1, 7),
+            (from, 0),
+            (start + PAGE, 0),
+            (start + size / 2, 0),
+            (to - 1, 0),
+            (to, 7),
+            (start + size - 1, 7),
+        ] {
+            assert_eq!(byte(address), expected, "{}", address - start);
+        }
+        assert_eq!(free(start), CuResult::SUCCESS);
+        assert_eq!(free(start), CuResult::INVALID_VALUE);
+    }
+
+    #[test]
+    fn an_address_belongs_to_one_allocation_or_none() {
+        context::tests::on_device(2);
+        let start = allocate(5000, true).unwrap();
+        assert!(holds(start, 5000) && holds(start + 4999, 1));
+        assert!(!holds(start, 5001) && !holds(start + 5000, 1) && !holds(0, 1));
+        assert!(!holds(usize::MAX, 2));
+        let mut ordinal = 0u32;
+        let place = &raw mut ordinal as usize;
+        assert_eq!(
+            cuPointerGetAttribute(place, DEVICE_ORDINAL, start + 9),
+            CuResult::SUCCESS
+        );
+        assert_eq!(ordinal, 2);
+        assert_eq!(allocate(0, false), Err(CuResult::INVALID_VALUE));
+        assert_eq!(allocate(usize::MAX, false), Err(CuResult::OUT_OF_MEMORY));
+    }
 }

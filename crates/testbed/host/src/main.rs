@@ -53,6 +53,9 @@ struct Run {
     /// How often each collective and size is enqueued.
     #[arg(long, default_value_t = 1)]
     repeat: u32,
+    /// Calls enqueued as one group, which NCCL launches together.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    group: u32,
     /// The cluster whose hardware the durations are simulated for: a catalogue name or a TOML file.
     #[arg(long, default_value = "dgx-h100")]
     cluster: String,
@@ -123,6 +126,20 @@ fn cluster(name_or_file: &str) -> Result<ClusterSpec, String> {
     ClusterSpec::parse(&text).map_err(|error| format!("{name_or_file}: {error}"))
 }
 
+/// An error and what is behind it, in one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.ends_with(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
 fn main() -> ExitCode {
     let Program {
         command: Command::Run(run),
@@ -139,27 +156,30 @@ fn main() -> ExitCode {
 
 impl Run {
     fn execute(&self) -> Result<(), String> {
-        let text = |error: &dyn std::error::Error| error.to_string();
         let world = self.world()?;
         let hardware = SimulatedHardware::new(&cluster(&self.cluster)?);
-        let driver = Driver::load().map_err(|error| text(&error))?;
-        let nccl = Nccl::load(&self.nccl).map_err(|error| text(&error))?;
+        let driver = Driver::load().map_err(|error| with_causes(&error))?;
+        let nccl = Nccl::load(&self.nccl).map_err(|error| with_causes(&error))?;
         let version = nccl.version();
         let is_stub = driver.is_stub();
         let libraries = Arc::new(Libraries { driver, nccl });
         let plan = self.plan();
+        let group = self.group;
         let launches = world
             .run(&libraries, Arc::new(hardware), move |rank| {
                 let communicators: Vec<usize> = rank.communicators().collect();
                 for &communicator in &communicators {
                     for &(collective, bytes) in &plan {
-                        rank.collective(communicator, collective, bytes)?;
+                        rank.group(|rank| {
+                            (0..group)
+                                .try_for_each(|_| rank.collective(communicator, collective, bytes))
+                        })?;
                         rank.synchronize()?;
                     }
                 }
                 rank.launches()
             })
-            .map_err(|error| text(&error))?;
+            .map_err(|error| with_causes(&error))?;
         let launches: Vec<Launch> = launches.into_iter().flatten().collect();
         self.print(is_stub, version, &launches)
             .map_err(|error| error.to_string())

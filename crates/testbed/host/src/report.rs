@@ -30,11 +30,11 @@ pub struct Line {
     pub thread_blocks: u32,
     /// Threads of a block of the kernel.
     pub block_threads: u32,
-    /// Launches like this, all ranks together.
-    pub launches: usize,
+    /// Calls that ran like this, all ranks together.
+    pub calls: usize,
     /// Ranks that launched like this.
     pub ranks: usize,
-    /// Simulated duration of the kernel, mean over the launches, microseconds.
+    /// Simulated duration of the kernel, with all that is in it, mean over the calls, microseconds.
     pub time_us: f64,
 }
 
@@ -47,7 +47,7 @@ pub fn lines<'a>(version: Version, launches: impl IntoIterator<Item = &'a Launch
     struct Sum {
         shape: CommShape,
         ranks: Vec<u32>,
-        launches: usize,
+        calls: usize,
         total_us: f64,
     }
     let mut sums: BTreeMap<Key, Sum> = BTreeMap::new();
@@ -64,13 +64,13 @@ pub fn lines<'a>(version: Version, launches: impl IntoIterator<Item = &'a Launch
             let sum = sums.entry(key).or_insert(Sum {
                 shape: launch.shape,
                 ranks: Vec::new(),
-                launches: 0,
+                calls: 0,
                 total_us: 0.0,
             });
             if !sum.ranks.contains(&launch.rank) {
                 sum.ranks.push(launch.rank);
             }
-            sum.launches += 1;
+            sum.calls += 1;
             #[allow(clippy::cast_precision_loss)] // durations below 2^53 ns
             let time_us = launch.duration_ns as f64 / 1e3;
             sum.total_us += time_us;
@@ -78,7 +78,7 @@ pub fn lines<'a>(version: Version, launches: impl IntoIterator<Item = &'a Launch
     }
     let line = |((index, _, _, operation, thread_blocks, block_threads), sum): (Key, Sum)| {
         #[allow(clippy::cast_precision_loss)] // a count
-        let time_us = sum.total_us / sum.launches as f64;
+        let time_us = sum.total_us / sum.calls as f64;
         Line {
             source: "simulated",
             nccl: version.to_string(),
@@ -87,7 +87,7 @@ pub fn lines<'a>(version: Version, launches: impl IntoIterator<Item = &'a Launch
             operation,
             thread_blocks,
             block_threads,
-            launches: sum.launches,
+            calls: sum.calls,
             ranks: sum.ranks.len(),
             time_us,
         }
@@ -106,7 +106,7 @@ pub fn table(lines: &[Line]) -> String {
         "proto",
         "channels",
         "threads",
-        "launches",
+        "calls",
         "simulated us"
     );
     for line in lines {
@@ -128,7 +128,7 @@ pub fn table(lines: &[Line]) -> String {
             protocol.name(),
             channels,
             threads,
-            line.launches,
+            line.calls,
             line.time_us
         );
     }

@@ -141,7 +141,7 @@ pub fn read(
         rank: communicator.rank,
         ranks: communicator.ranks,
         nodes: communicator.nodes,
-        operations: found.operations(),
+        operations: found.operations()?,
     })
 }
 
@@ -207,7 +207,43 @@ struct Collective {
     receive_buffer: u64,
     count: u64,
     channels: u64,
+    /// Where the parts of its channels begin, and how much they are together, elements.
+    offsets: Vec<u64>,
+    work_count: u64,
     operation: Operation,
+}
+
+impl Collective {
+    /// Whether an element can be another part of it: the same call, on another channel, at another
+    /// place of the buffer. The same call twice in a group is two collectives.
+    fn continues(&self, function: u16, channel: usize, element: &WorkElement) -> bool {
+        self.function == function
+            && self.send_buffer == element.send_buffer
+            && self.receive_buffer == element.receive_buffer
+            && self.count == element.count
+            && self.operation.root == element.root
+            && self.channels >> channel & 1 == 0
+            && !self.offsets.contains(&element.work_offset())
+    }
+
+    fn add(&mut self, channel: usize, element: &WorkElement) {
+        self.channels |= 1 << channel;
+        self.offsets.push(element.work_offset());
+        self.work_count += element.work_count();
+    }
+
+    /// Rings and trees share the work out; its parts must be the whole.
+    fn check(&self) -> Result<(), UnreadableWork> {
+        let shares = Function::at(self.function)
+            .is_some_and(|function| matches!(function.algorithm, "RING" | "TREE"));
+        if shares && self.work_count != self.count {
+            return Err(unreadable(format!(
+                "{:?} has work for {} of {} elements",
+                self.operation, self.work_count, self.count
+            )));
+        }
+        Ok(())
+    }
 }
 
 impl Found {
@@ -254,18 +290,12 @@ impl Found {
         element: &WorkElement,
         communicator: &Communicator,
     ) -> Result<(), UnreadableWork> {
-        let bit = 1 << channel;
-        // The same call on the same channel twice is two calls.
-        let known = self.collectives.iter_mut().find(|known| {
-            known.function == index
-                && known.send_buffer == element.send_buffer
-                && known.receive_buffer == element.receive_buffer
-                && known.count == element.count
-                && known.operation.root == element.root
-                && known.channels & bit == 0
-        });
-        if let Some(known) = known {
-            known.channels |= bit;
+        let known = &mut self.collectives;
+        if let Some(known) = known
+            .iter_mut()
+            .find(|c| c.continues(index, channel, element))
+        {
+            known.add(channel, element);
             return Ok(());
         }
         let ids = (
@@ -280,12 +310,14 @@ impl Found {
             "AllGather" | "ReduceScatter" => u64::from(communicator.ranks.cast_unsigned()),
             _ => 1,
         };
-        self.collectives.push(Collective {
+        let mut collective = Collective {
             function: index,
             send_buffer: element.send_buffer,
             receive_buffer: element.receive_buffer,
             count: element.count,
-            channels: bit,
+            channels: 0,
+            offsets: Vec::new(),
+            work_count: 0,
             operation: Operation {
                 collective,
                 algorithm,
@@ -296,17 +328,20 @@ impl Found {
                 bytes: element.count * function.element_bytes() * sharers,
                 chunk_bytes: element.chunk_count() * function.element_bytes(),
             },
-        });
+        };
+        collective.add(channel, element);
+        self.collectives.push(collective);
         Ok(())
     }
 
-    fn operations(self) -> Vec<Operation> {
-        self.collectives
-            .into_iter()
-            .map(|found| Operation {
+    fn operations(self) -> Result<Vec<Operation>, UnreadableWork> {
+        let operation = |found: Collective| {
+            found.check()?;
+            Ok(Operation {
                 channels: found.channels.count_ones(),
                 ..found.operation
             })
-            .collect()
+        };
+        self.collectives.into_iter().map(operation).collect()
     }
 }
