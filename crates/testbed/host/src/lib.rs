@@ -21,6 +21,7 @@ pub mod driver;
 pub mod launches;
 pub mod nccl;
 pub mod overrides;
+pub mod placement;
 pub mod rank;
 pub mod report;
 pub mod simulated;

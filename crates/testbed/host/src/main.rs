@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use ccl_core::{ClusterSpec, Collective, CommShape, cluster_text, parse_bytes};
 use ccl_testbed::driver::Driver;
-use ccl_testbed::launches::Launch;
 use ccl_testbed::nccl::Nccl;
-use ccl_testbed::report::{self, SIMULATED};
+use ccl_testbed::report::{self, SIMULATED, Timed};
 use ccl_testbed::simulated::SimulatedHardware;
 use ccl_testbed::world::{Libraries, World};
 use clap::{Args, Parser, Subcommand};
@@ -168,19 +167,24 @@ impl Run {
         let launches = world
             .run(&libraries, Arc::new(hardware), move |rank| {
                 let communicators: Vec<usize> = rank.communicators().collect();
+                let mut seen = Vec::new();
                 for &communicator in &communicators {
                     for &(collective, bytes) in &plan {
-                        rank.group(|rank| {
-                            (0..group)
-                                .try_for_each(|_| rank.collective(communicator, collective, bytes))
+                        let elapsed_us = rank.elapsed_us(|rank| {
+                            rank.group(|rank| {
+                                (0..group).try_for_each(|_| {
+                                    rank.collective(communicator, collective, bytes)
+                                })
+                            })
                         })?;
-                        rank.synchronize()?;
+                        let launches = rank.launches()?.into_iter();
+                        seen.extend(launches.map(|launch| Timed { launch, elapsed_us }));
                     }
                 }
-                rank.launches()
+                Ok(seen)
             })
             .map_err(|error| with_causes(&error))?;
-        let launches: Vec<Launch> = launches.into_iter().flatten().collect();
+        let launches: Vec<Timed> = launches.into_iter().flatten().collect();
         self.print(is_stub, version, &launches)
             .map_err(|error| error.to_string())
     }
@@ -225,7 +229,7 @@ impl Run {
         &self,
         is_stub: bool,
         version: ccl_testbed::nccl::Version,
-        launches: &[Launch],
+        launches: &[Timed],
     ) -> std::io::Result<()> {
         let mut out = std::io::stdout().lock();
         if !is_stub {

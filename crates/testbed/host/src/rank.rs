@@ -8,7 +8,8 @@ use crate::driver::{Buffer, Stream};
 use crate::launches::{self, Launch};
 use crate::nccl::{Communicator, ELEMENT_BYTES};
 use crate::overrides;
-use crate::world::{JobError, Member, QUIET, Shared};
+use crate::placement::Member;
+use crate::world::{JobError, QUIET, Shared};
 
 /// A rank. Everything it enqueues goes to one stream.
 pub struct Rank {

@@ -36,6 +36,17 @@ pub struct Line {
     pub ranks: usize,
     /// Simulated duration of the kernel, with all that is in it, mean over the calls, microseconds.
     pub time_us: f64,
+    /// The same as CUDA events around the call tell it.
+    pub elapsed_us: f64,
+}
+
+/// A launch, and the time that events around its call told, microseconds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Timed {
+    /// The launch.
+    pub launch: Launch,
+    /// The time.
+    pub elapsed_us: f64,
 }
 
 /// What distinguishes a line.
@@ -43,15 +54,16 @@ type Key = (usize, Collective, u64, Operation, u32, u32);
 
 /// Sums up the launches of all ranks: equal ones are one line, so that a collective on whose choice
 /// ranks differ has several.
-pub fn lines<'a>(version: Version, launches: impl IntoIterator<Item = &'a Launch>) -> Vec<Line> {
+pub fn lines<'a>(version: Version, launches: impl IntoIterator<Item = &'a Timed>) -> Vec<Line> {
     struct Sum {
         shape: CommShape,
         ranks: Vec<u32>,
         calls: usize,
         total_us: f64,
+        total_elapsed_us: f64,
     }
     let mut sums: BTreeMap<Key, Sum> = BTreeMap::new();
-    for launch in launches {
+    for Timed { launch, elapsed_us } in launches {
         for operation in &launch.operations {
             let key = (
                 launch.communicator,
@@ -66,6 +78,7 @@ pub fn lines<'a>(version: Version, launches: impl IntoIterator<Item = &'a Launch
                 ranks: Vec::new(),
                 calls: 0,
                 total_us: 0.0,
+                total_elapsed_us: 0.0,
             });
             if !sum.ranks.contains(&launch.rank) {
                 sum.ranks.push(launch.rank);
@@ -74,11 +87,12 @@ pub fn lines<'a>(version: Version, launches: impl IntoIterator<Item = &'a Launch
             #[allow(clippy::cast_precision_loss)] // durations below 2^53 ns
             let time_us = launch.duration_ns as f64 / 1e3;
             sum.total_us += time_us;
+            sum.total_elapsed_us += elapsed_us;
         }
     }
     let line = |((index, _, _, operation, thread_blocks, block_threads), sum): (Key, Sum)| {
         #[allow(clippy::cast_precision_loss)] // a count
-        let time_us = sum.total_us / sum.calls as f64;
+        let calls = sum.calls as f64;
         Line {
             source: "simulated",
             nccl: version.to_string(),
@@ -89,7 +103,8 @@ pub fn lines<'a>(version: Version, launches: impl IntoIterator<Item = &'a Launch
             block_threads,
             calls: sum.calls,
             ranks: sum.ranks.len(),
-            time_us,
+            time_us: sum.total_us / calls,
+            elapsed_us: sum.total_elapsed_us / calls,
         }
     };
     sums.into_iter().map(line).collect()

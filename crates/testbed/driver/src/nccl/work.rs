@@ -185,3 +185,6 @@ fn walk(
     }
     Err(unreadable("the work has no end"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,6 +25,7 @@ pub struct Line {
     pub calls: u64,
     pub ranks: u64,
     pub time_us: f64,
+    pub elapsed_us: f64,
 }
 
 /// Where the stubs, the policy and the log of a test are.
@@ -133,7 +134,12 @@ impl Testbed {
                 (line.source.as_str(), line.nccl.as_str()),
                 ("simulated", "2.21.5")
             );
+            // The stream's clock is what events read, in single precision.
             assert!(line.time_us > 0.0, "{line:?}");
+            assert!(
+                (line.elapsed_us / line.time_us - 1.0).abs() < 1e-5,
+                "{line:?}"
+            );
             // One collective per launch: a thread block for each of its channels.
             let alone = !arguments.contains(&"--group");
             assert!(!alone || line.thread_blocks == line.channels, "{line:?}");
