@@ -29,8 +29,8 @@ extern "C" fn cuLaunchKernel(
 ) -> CuResult {
     answer(launch(
         function,
-        grid_x * grid_y * grid_z,
-        block_x * block_y * block_z,
+        grid_x.saturating_mul(grid_y).saturating_mul(grid_z),
+        block_x.saturating_mul(block_y).saturating_mul(block_z),
         stream,
         parameters,
     ))

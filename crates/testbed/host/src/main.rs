@@ -9,6 +9,7 @@ use std::time::Duration;
 use ccl_core::{ClusterSpec, Collective, CommShape, cluster_text, parse_bytes};
 use ccl_testbed::driver::Driver;
 use ccl_testbed::nccl::Nccl;
+use ccl_testbed::placement::Group;
 use ccl_testbed::report::{self, SIMULATED, Timed};
 use ccl_testbed::simulated::SimulatedHardware;
 use ccl_testbed::world::{Libraries, World};
@@ -56,6 +57,7 @@ struct Run {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
     group: u32,
     /// The cluster whose hardware the durations are simulated for: a catalogue name or a TOML file.
+    /// NCCL itself sees the stub's machine, eight GPUs behind NVSwitches, or `NCCL_TOPO_FILE`.
     #[arg(long, default_value = "dgx-h100")]
     cluster: String,
     /// Give the job up after this many seconds.
@@ -156,7 +158,12 @@ fn main() -> ExitCode {
 impl Run {
     fn execute(&self) -> Result<(), String> {
         let world = self.world()?;
-        let hardware = SimulatedHardware::new(&cluster(&self.cluster)?);
+        let mut hardware = SimulatedHardware::new(&cluster(&self.cluster)?);
+        // Groups of one shape do the same at the same time, and share their nodes.
+        for shape in world.communicators.iter().map(Group::shape) {
+            let groups = world.gpus_per_node / shape.ranks_per_node();
+            hardware = hardware.with_concurrent(shape, groups);
+        }
         let driver = Driver::load().map_err(|error| with_causes(&error))?;
         let nccl = Nccl::load(&self.nccl).map_err(|error| with_causes(&error))?;
         let version = nccl.version();
