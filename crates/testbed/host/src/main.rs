@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ccl_core::{ClusterSpec, Collective, CommShape, cluster_text, parse_bytes};
-use ccl_testbed::driver::Driver;
-use ccl_testbed::nccl::Nccl;
+use ccl_testbed::nccl::Version;
 use ccl_testbed::placement::Group;
 use ccl_testbed::report::{self, SIMULATED, Timed};
 use ccl_testbed::simulated::SimulatedHardware;
@@ -56,6 +55,9 @@ struct Run {
     /// Calls enqueued as one group, which NCCL launches together.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
     group: u32,
+    /// Simulated computation before each call, microseconds.
+    #[arg(long, default_value_t = 0)]
+    compute_us: u64,
     /// The cluster whose hardware the durations are simulated for: a catalogue name or a TOML file.
     /// NCCL itself sees the stub's machine, eight GPUs behind NVSwitches, or `NCCL_TOPO_FILE`.
     #[arg(long, default_value = "dgx-h100")]
@@ -164,13 +166,12 @@ impl Run {
             let groups = world.gpus_per_node / shape.ranks_per_node();
             hardware = hardware.with_concurrent(shape, groups);
         }
-        let driver = Driver::load().map_err(|error| with_causes(&error))?;
-        let nccl = Nccl::load(&self.nccl).map_err(|error| with_causes(&error))?;
-        let version = nccl.version();
-        let is_stub = driver.is_stub();
-        let libraries = Arc::new(Libraries { driver, nccl });
+        let libraries = Libraries::load(&self.nccl).map_err(|error| with_causes(&error))?;
+        let version = libraries.nccl.version();
+        let is_stub = libraries.driver.is_stub();
         let plan = self.plan();
         let group = self.group;
+        let computation = Duration::from_micros(self.compute_us);
         let launches = world
             .run(&libraries, Arc::new(hardware), move |rank| {
                 let communicators: Vec<usize> = rank.communicators().collect();
@@ -178,6 +179,9 @@ impl Run {
                 for &communicator in &communicators {
                     for &(collective, bytes) in &plan {
                         let elapsed_us = rank.elapsed_us(|rank| {
+                            if !computation.is_zero() {
+                                rank.compute(computation)?;
+                            }
                             rank.group(|rank| {
                                 (0..group).try_for_each(|_| {
                                     rank.collective(communicator, collective, bytes)
@@ -232,12 +236,7 @@ impl Run {
         plan
     }
 
-    fn print(
-        &self,
-        is_stub: bool,
-        version: ccl_testbed::nccl::Version,
-        launches: &[Timed],
-    ) -> std::io::Result<()> {
+    fn print(&self, is_stub: bool, version: Version, launches: &[Timed]) -> std::io::Result<()> {
         let mut out = std::io::stdout().lock();
         if !is_stub {
             return writeln!(

@@ -36,7 +36,7 @@ pub struct Line {
     pub ranks: usize,
     /// Simulated duration of the kernel, with all that is in it, mean over the calls, microseconds.
     pub time_us: f64,
-    /// The same as CUDA events around the call tell it.
+    /// The same as CUDA events around the call tell it, with the computation before it.
     pub elapsed_us: f64,
 }
 

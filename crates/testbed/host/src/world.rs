@@ -1,5 +1,6 @@
 //! A job: nodes and GPUs, and the communicators its ranks make, one after another.
 
+use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -84,6 +85,18 @@ pub struct Libraries {
     pub driver: Driver,
     /// NCCL.
     pub nccl: Nccl,
+}
+
+impl Libraries {
+    /// Loads the driver the loader finds, and then the NCCL of a path.
+    ///
+    /// # Errors
+    /// What is not there.
+    pub fn load(nccl: &Path) -> Result<Arc<Self>, JobError> {
+        let driver = Driver::load()?;
+        let nccl = Nccl::load(nccl)?;
+        Ok(Arc::new(Self { driver, nccl }))
+    }
 }
 
 /// A job about to run.
