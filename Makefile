@@ -12,6 +12,7 @@ DEMO_ARTIFACTS ?= artifacts
 # The one release the stub driver knows; later packages authenticate the driver.
 NCCL_RELEASE := 2.21.5
 NCCL := target/nccl/$(NCCL_RELEASE)/libnccl.so.2
+NCCL_WHEEL_SHA256 := 49d8350629c7888701d1fd200934942671cb5c728f49acc5a0b3a768820bed29
 
 .PHONY: demo test lint deny nccl bench plugin reference
 
@@ -43,8 +44,10 @@ $(NCCL):
 		echo "or name a libnccl.so.2 of $(NCCL_RELEASE) in CCL_NCCL_2_21" >&2; \
 		exit 1; }
 	rm -rf $(@D).new
+	mkdir -p $(@D).new
+	echo "nvidia-nccl-cu11==$(NCCL_RELEASE) --hash=sha256:$(NCCL_WHEEL_SHA256)" > $(@D).new/requirements
 	python3 -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: \
-		--target $(@D).new nvidia-nccl-cu11==$(NCCL_RELEASE)
+		--require-hashes --target $(@D).new --requirement $(@D).new/requirements
 	mkdir -p $(@D)
 	mv $(@D).new/nvidia/nccl/lib/libnccl.so.2 $@
 	rm -rf $(@D).new

@@ -149,3 +149,67 @@ pub fn table(lines: &[Line]) -> String {
     }
     text
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use ccl_core::{Algorithm, Protocol};
+
+    use super::*;
+
+    fn launch(rank: u32, channels: u32, duration_ns: u64) -> Timed {
+        let operation = Operation {
+            collective: Collective::AllReduce,
+            bytes: 1 << 20,
+            algorithm: Algorithm::Ring,
+            protocol: Protocol::Ll,
+            channels,
+            threads: 512,
+            chunk_bytes: 4096,
+        };
+        let launch = Launch {
+            communicator: 0,
+            rank,
+            shape: CommShape::new(2, 1),
+            thread_blocks: channels,
+            block_threads: 512,
+            start_ns: 0,
+            duration_ns,
+            operations: vec![operation],
+        };
+        Timed {
+            launch,
+            elapsed_us: 7.0,
+        }
+    }
+
+    #[test]
+    fn ranks_that_agree_are_one_line_and_others_are_seen() {
+        let version = Version::OF_THE_STUB;
+        let agree = lines(version, &[launch(0, 4, 1000), launch(1, 4, 3000)]);
+        let [line] = &agree[..] else {
+            unreachable!("{agree:?}");
+        };
+        assert_eq!(
+            (line.ranks, line.calls, line.nccl.as_str()),
+            (2, 2, "2.21.5")
+        );
+        assert!((line.time_us - 2.0).abs() < 1e-9 && (line.elapsed_us - 7.0).abs() < 1e-9);
+        let differ = lines(version, &[launch(0, 4, 1000), launch(1, 5, 1000)]);
+        assert_eq!(differ.len(), 2);
+        assert!(differ.iter().all(|line| line.ranks == 1));
+    }
+
+    /// Programs that read the lines must be able to tell that they are simulated.
+    #[test]
+    fn every_line_says_that_it_is_simulated() {
+        let line = &lines(Version::OF_THE_STUB, &[launch(0, 4, 1000)])[0];
+        let json = serde_json::to_value(line).unwrap();
+        assert_eq!(json["source"], "simulated");
+        assert_eq!(
+            (&json["algorithm"], &json["protocol"]),
+            (&"Ring".into(), &"LL".into())
+        );
+        assert!(SIMULATED.contains("no data moved"));
+    }
+}
