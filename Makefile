@@ -2,20 +2,27 @@
 # make test   everything CI checks: format, lints, licences, tests
 # make lint   the fast half of that
 # make plugin the shared object NCCL loads, target/release/libnccl-ccl-agent.so
+# make nccl   the NCCL the tests run, target/nccl/2.21.5/libnccl.so.2 (Linux x86-64, 148 MB once)
 # make reference  the generated pages of doc/reference (graph-derivation needs recorded data)
 # make bench  the simulator's speed and the loop's own overhead per trial
 
 CARGO ?= cargo
 DEMO_ARTIFACTS ?= artifacts
 
-.PHONY: demo test lint deny valgrind bench plugin reference
+# The one release the stub driver knows; later packages authenticate the driver.
+NCCL_RELEASE := 2.21.5
+NCCL := target/nccl/$(NCCL_RELEASE)/libnccl.so.2
+NCCL_WHEEL_SHA256 := 49d8350629c7888701d1fd200934942671cb5c728f49acc5a0b3a768820bed29
+
+.PHONY: demo test lint deny valgrind nccl bench plugin reference
 
 demo:
 	$(CARGO) build --release --locked --bin ccl-agent
 	./target/release/ccl-agent tune --workload workload/autoccl/phi2-2b.json \
 		--cluster a40-pcie-8gpu --dry-run --oracle --seed 1 --artifacts $(DEMO_ARTIFACTS)
 
-test: lint deny valgrind
+# An NCCL 2.21.5 that is there already is used where CCL_NCCL_2_21 names it.
+test: lint deny valgrind $(if $(CCL_NCCL_2_21),,nccl)
 	$(CARGO) test --workspace --locked
 
 lint:
@@ -33,6 +40,24 @@ valgrind:
 	@command -v valgrind >/dev/null 2>&1 || apt-get install -y valgrind || \
 		{ apt-get update && apt-get install -y valgrind; } || \
 		{ echo "valgrind is missing: install it (Debian: sudo apt-get install valgrind)"; exit 1; }
+
+nccl: $(NCCL)
+
+# Installed beside and moved, so that what is there is whole.
+$(NCCL):
+	@python3 -m pip --version >/dev/null 2>&1 || apt-get install -y python3-pip || \
+		{ apt-get update && apt-get install -y python3-pip; } || { \
+		echo "make nccl needs python3 with pip (on Debian: apt-get install python3-pip)," >&2; \
+		echo "or name a libnccl.so.2 of $(NCCL_RELEASE) in CCL_NCCL_2_21" >&2; \
+		exit 1; }
+	rm -rf $(@D).new
+	mkdir -p $(@D).new
+	echo "nvidia-nccl-cu11==$(NCCL_RELEASE) --hash=sha256:$(NCCL_WHEEL_SHA256)" > $(@D).new/requirements
+	python3 -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: \
+		--require-hashes --target $(@D).new --requirement $(@D).new/requirements
+	mkdir -p $(@D)
+	mv $(@D).new/nvidia/nccl/lib/libnccl.so.2 $@
+	rm -rf $(@D).new
 
 plugin:
 	$(CARGO) build --release --locked -p ccl-plugin

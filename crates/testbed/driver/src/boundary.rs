@@ -56,6 +56,12 @@ pub fn answer(result: Result<(), CuResult>) -> CuResult {
 pub struct Out<T>(*mut T);
 
 impl<T> Out<T> {
+    /// A place of a test.
+    #[cfg(test)]
+    pub fn to(place: &mut T) -> Self {
+        Self(place)
+    }
+
     /// Writes the answer.
     pub fn set(self, value: T) -> CuResult {
         if self.0.is_null() {

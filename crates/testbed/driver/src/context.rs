@@ -195,3 +195,42 @@ pub extern "C" fn find(value: Out<usize>, context: usize, key: usize) -> CuResul
             .ok_or(CuResult::INVALID_HANDLE)
     }))
 }
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    /// Makes a device's context current on this thread.
+    pub fn on_device(device: c_int) {
+        let mut context = 0;
+        assert_eq!(retain(Out::to(&mut context), device), CuResult::SUCCESS);
+        assert_eq!(cuCtxSetCurrent(context), CuResult::SUCCESS);
+    }
+
+    #[test]
+    fn each_thread_has_its_own_device() {
+        on_device(3);
+        let other = std::thread::spawn(|| {
+            assert_eq!(current(), Err(CuResult::INVALID_CONTEXT));
+            on_device(5);
+            current_device()
+        });
+        assert_eq!(other.join().ok(), Some(Ok(5)));
+        assert_eq!(current_device(), Ok(3));
+        assert_eq!(cuCtxSetCurrent(1), CuResult::INVALID_CONTEXT);
+    }
+
+    #[test]
+    fn values_are_kept_per_context() {
+        on_device(6);
+        assert_eq!(keep(0, 77, 1234, 0), CuResult::SUCCESS);
+        let mut value = 0;
+        assert_eq!(find(Out::to(&mut value), 0, 77), CuResult::SUCCESS);
+        assert_eq!(value, 1234);
+        on_device(7);
+        assert_eq!(find(Out::to(&mut value), 0, 77), CuResult::INVALID_HANDLE);
+        on_device(6);
+        assert_eq!(forget(0, 77), CuResult::SUCCESS);
+        assert_eq!(find(Out::to(&mut value), 0, 77), CuResult::INVALID_HANDLE);
+    }
+}

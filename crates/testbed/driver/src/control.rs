@@ -1,12 +1,14 @@
 //! What the host program can ask of the stub, beyond CUDA: symbols that begin with `ccl_stub_`.
 
-use std::ffi::c_void;
+use std::ffi::{c_int, c_void};
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
-use ccl_stub::launch::{Launch, OnLaunch, Quiesce, SetOnLaunch};
+use ccl_stub::launch::{Advance, Launch, OnLaunch, Quiesce, SetOnLaunch};
 
+use crate::boundary::answer;
 use crate::nccl::proxies;
+use crate::stream;
 
 struct Callback {
     function: OnLaunch,
@@ -33,9 +35,19 @@ extern "C" fn ccl_stub_quiesce(quiet_ms: u64) {
     proxies::quiesce(Duration::from_millis(quiet_ms));
 }
 
-// The host program looks the two up by these types.
+/// Queues work of this duration, of which nothing else is known.
+#[unsafe(no_mangle)]
+extern "C" fn ccl_stub_advance(stream: *mut c_void, duration_ns: u64) -> c_int {
+    answer(stream::with(stream as usize, |stream| {
+        stream.advance(duration_ns)
+    }))
+    .0
+}
+
+// The host program looks them up by these types.
 const _: SetOnLaunch = ccl_stub_on_launch;
 const _: Quiesce = ccl_stub_quiesce;
+const _: Advance = ccl_stub_advance;
 
 /// Tells of a launch; how long it takes, nanoseconds. 0 when nobody listens.
 pub fn duration_ns(launch: &Launch) -> u64 {

@@ -109,39 +109,47 @@ extern "C" fn cuDeviceGetAttribute(value: Out<c_int>, attribute: c_int, device: 
     value.put(checked(device).map(|number| attribute_of(attribute, number)))
 }
 
+/// What is simply there: copies beside kernels, mapped host memory, concurrent kernels, a copy engine,
+/// one address space, stream priorities, managed memory, cooperative launches, registered memory.
+const HAS: [c_int; 10] = [15, 19, 31, 40, 41, 78, 83, 91, 95, 99];
+
 /// The value of an attribute (`CUdevice_attribute`), those that the CUDA runtime and NCCL read.
 /// What is left out is 0, "not supported": virtual memory management (102), which NCCL would use to
 /// share memory between processes, and GPUDirect (116) among them.
 fn attribute_of(attribute: c_int, device: u32) -> c_int {
-    let bus = machine::bus_of(device).cast_signed();
     match attribute {
-        1 | 2 | 3 => 1024,                // threads of a block, its x and y
-        4 => 64,                          // its z
-        5 => c_int::MAX,                  // grid x
-        6 | 7 => 65_535,                  // grid y, z
-        8 => 48 << 10,                    // shared memory of a block, bytes
-        9 => 64 << 10,                    // constant memory, bytes
-        10 => 32,                         // warp
-        11 => c_int::MAX,                 // pitch
-        12 | 82 => 64 << 10,              // registers of a block, of a multiprocessor
-        13 => 1_980_000,                  // clock, kHz
-        14 => 512,                        // texture alignment, bytes
-        15 | 31 | 40 | 78 | 83 | 95 => 1, // yes: overlap, concurrent kernels, async engines,
-        // stream priorities, managed memory, cooperative launch
+        // Threads of a block, its three sides.
+        1..=3 => 1024,
+        4 => 64,
+        // The grid's three sides.
+        5 => c_int::MAX,
+        6 | 7 => 65_535,
+        // Memory, bytes: shared by a block, constant, L2, shared by a multiprocessor's blocks, by a
+        // block that asks for it, and reserved.
+        8 => 48 << 10,
+        9 => 64 << 10,
+        38 => 50 << 20,
+        81 => 228 << 10,
+        97 => 227 << 10,
+        111 => 1 << 10,
+        // Registers of a block and of a multiprocessor; its threads and blocks; a warp.
+        12 | 82 => 64 << 10,
+        39 => 2_048,
+        106 => 32,
+        10 => 32,
+        // Multiprocessors, clocks in kHz, memory bus in bits.
         16 => machine::SMS,
-        19 | 41 | 91 | 99 => 1, // yes: mapped host memory, unified addresses, registered host memory
-        33 => bus,
-        36 => 2_619_000, // memory clock, kHz
-        37 => 5_120,     // memory bus, bits
-        38 => 50 << 20,  // L2 cache, bytes
-        39 => 2_048,     // threads of a multiprocessor
+        13 => 1_980_000,
+        36 => 2_619_000,
+        37 => 5_120,
+        // Pitch and alignment of textures, bytes.
+        11 => c_int::MAX,
+        14 => 512,
+        // Bus, board, compute capability.
+        33 => machine::bus_of(device).cast_signed(),
+        85 => device.cast_signed(),
         75 => machine::COMPUTE_CAPABILITY.0,
         76 => machine::COMPUTE_CAPABILITY.1,
-        81 => 228 << 10,            // shared memory of a multiprocessor, bytes
-        85 => device.cast_signed(), // board
-        97 => 227 << 10,            // shared memory of a block when asked for, bytes
-        106 => 32,                  // blocks of a multiprocessor
-        111 => 1_024,               // reserved shared memory of a block, bytes
-        _ => 0,
+        other => c_int::from(HAS.contains(&other)),
     }
 }

@@ -59,3 +59,23 @@ extern "C" fn cuEventElapsedTime(milliseconds: Out<f32>, start: usize, end: usiz
         Ok(elapsed as f32)
     }))
 }
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    /// An event recorded on a stream.
+    pub fn recorded(stream: usize) -> usize {
+        let mut event = 0;
+        assert_eq!(cuEventCreate(Out::to(&mut event), 0), CuResult::SUCCESS);
+        assert_eq!(cuEventRecord(event, stream), CuResult::SUCCESS);
+        event
+    }
+
+    pub fn elapsed_ms(start: usize, end: usize) -> f32 {
+        let mut milliseconds = f32::NAN;
+        let code = cuEventElapsedTime(Out::to(&mut milliseconds), start, end);
+        assert_eq!(code, CuResult::SUCCESS);
+        milliseconds
+    }
+}

@@ -13,11 +13,13 @@ use crate::context;
 use crate::device::Uuid;
 use crate::module;
 
-/// A slot: a function, the size of the table in bytes, or the end.
+/// A slot: a function, the size of the table in bytes, or the end. Only the runtime reads it.
+#[repr(transparent)]
 #[derive(Clone, Copy)]
-struct Slot(*const c_void);
+struct Slot(#[allow(dead_code)] *const c_void);
 
 /// A table that never changes.
+#[repr(transparent)]
 struct Table<const N: usize>([Slot; N]);
 
 // SAFETY: addresses of functions, sizes and nulls, all constant.
@@ -148,4 +150,31 @@ extern "C" fn first_array(array: Out<*mut u32>, length: Out<usize>) {
 extern "C" fn second_array(array: Out<*mut u32>, length: Out<usize>) {
     array.set_if_wanted(SECOND.0.get().cast());
     length.set_if_wanted(14);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(identifier: u128) -> (CuResult, *const c_void) {
+        let mut table = std::ptr::dangling();
+        let identifier = Uuid(identifier.to_be_bytes());
+        let result = cuGetExportTable(Out::to(&mut table), &raw const identifier);
+        (result, table)
+    }
+
+    #[test]
+    fn a_table_begins_with_its_size() {
+        let (result, table) = table(0x6bd5_fb6c_5bf4_e74a_8987_d939_12fd_9df9);
+        assert_eq!(result, CuResult::SUCCESS);
+        // SAFETY: the first word of a table that has a size.
+        assert_eq!(unsafe { *table.cast::<usize>() }, 13 * 8);
+    }
+
+    /// The table by which later runtimes authenticate the driver is not there, and stays so.
+    #[test]
+    fn there_is_no_table_that_authenticates_the_driver() {
+        let (result, table) = table(0xd408_2055_bde6_704b_8d34_ba12_3c66_e1f2);
+        assert_eq!((result, table.is_null()), (CuResult::INVALID_VALUE, true));
+    }
 }

@@ -29,8 +29,8 @@ extern "C" fn cuLaunchKernel(
 ) -> CuResult {
     answer(launch(
         function,
-        grid_x * grid_y * grid_z,
-        block_x * block_y * block_z,
+        grid_x.saturating_mul(grid_y).saturating_mul(grid_z),
+        block_x.saturating_mul(block_y).saturating_mul(block_z),
         stream,
         parameters,
     ))
@@ -48,9 +48,9 @@ fn launch(
     if parameters.is_null() {
         return Err(CuResult::INVALID_VALUE);
     }
-    // SAFETY: a kernel of NCCL 2.21 has these parameters; `read` checks what they point to, and that
-    // the kernel is one of NCCL's comes first.
     let read = work::check_kernel(function.name()).and_then(|()| {
+        // SAFETY: every kernel of NCCL 2.21 has three parameters of eight bytes, and this is one of
+        // them. What they point to is checked before it is read.
         let arguments = unsafe { Arguments::of(parameters) };
         work::read(&arguments, thread_blocks, function.name())
     });

@@ -17,6 +17,7 @@ compile_error!("the stub driver is for Linux on x86-64, as the NCCL package it s
 mod boundary;
 mod context;
 mod control;
+mod copy;
 mod device;
 mod event;
 mod export_table;
@@ -24,6 +25,7 @@ mod launch;
 mod memory;
 mod module;
 mod nccl;
+mod pointer;
 mod registry;
 mod stream;
 mod unsupported;

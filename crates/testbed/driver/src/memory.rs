@@ -1,10 +1,8 @@
 //! Memory. Device memory is host memory of this process: address space that costs nothing until
 //! somebody writes to it.
-//!
-//! Copies happen at once, not when a stream comes to them: streams are clocks here, not queues.
 
 use std::collections::BTreeMap;
-use std::ffi::{c_int, c_uint, c_void};
+use std::ffi::{c_uint, c_void};
 use std::sync::{Mutex, PoisonError};
 
 use crate::boundary::{CuResult, Out};
@@ -13,20 +11,19 @@ use crate::nccl::proxies;
 
 /// Alignment of large allocations, as the driver has it, bytes.
 const LARGE: usize = 2 << 20;
-const PAGE: usize = 4 << 10;
-/// From this size zeroing gives pages back instead of writing to them, bytes: initialisation of
-/// eight ranks writes gigabytes of zeros otherwise.
-const WORTH_DROPPING: usize = 64 << 10;
+pub const PAGE: usize = 4 << 10;
 
+/// What is known of memory.
 #[derive(Clone, Copy, Debug)]
-struct Allocation {
+pub struct Allocation {
     /// What was mapped, from the address up, bytes.
-    mapped: usize,
+    pub mapped: usize,
     /// What was asked for, bytes.
-    size: usize,
-    device: u32,
-    is_host: bool,
-    is_ours: bool,
+    pub size: usize,
+    pub device: u32,
+    pub is_host: bool,
+    /// Mapped here, not registered by its owner.
+    pub is_ours: bool,
 }
 
 /// By address.
@@ -37,7 +34,7 @@ fn with_allocations<R>(what: impl FnOnce(&mut BTreeMap<usize, Allocation>) -> R)
 }
 
 /// The allocation an address lies in, and where it begins.
-fn containing(address: usize) -> Result<(usize, Allocation), CuResult> {
+pub fn containing(address: usize) -> Result<(usize, Allocation), CuResult> {
     with_allocations(|all| {
         let (start, allocation) = all
             .range(..=address)
@@ -52,10 +49,14 @@ fn containing(address: usize) -> Result<(usize, Allocation), CuResult> {
 
 /// Whether `bytes` bytes from an address on lie in one allocation.
 pub fn holds(address: usize, bytes: usize) -> bool {
-    containing(address).is_ok_and(|(start, allocation)| address + bytes <= start + allocation.size)
+    containing(address).is_ok_and(|(start, allocation)| {
+        address
+            .checked_add(bytes)
+            .is_some_and(|end| end <= start + allocation.size)
+    })
 }
 
-mod libc {
+pub mod libc {
     //! The four functions of the C library that are needed here.
     use std::ffi::{c_int, c_void};
 
@@ -115,7 +116,7 @@ fn unmap(start: usize, length: usize) {
     }
 }
 
-fn allocate(size: usize, is_host: bool) -> Result<usize, CuResult> {
+pub fn allocate(size: usize, is_host: bool) -> Result<usize, CuResult> {
     if size == 0 {
         return Err(CuResult::INVALID_VALUE);
     }
@@ -132,7 +133,7 @@ fn allocate(size: usize, is_host: bool) -> Result<usize, CuResult> {
     Ok(address)
 }
 
-fn free(address: usize) -> CuResult {
+pub fn free(address: usize) -> CuResult {
     if address == 0 {
         return CuResult::SUCCESS;
     }
@@ -220,186 +221,22 @@ extern "C" fn cuMemGetAddressRange_v2(
     }
 }
 
-fn copy(to: usize, from: usize, bytes: usize) -> CuResult {
-    if bytes > 0 && (to == 0 || from == 0) {
-        return CuResult::INVALID_VALUE;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_belongs_to_one_allocation_or_none() {
+        context::tests::on_device(2);
+        let start = allocate(5000, true).unwrap();
+        assert!(holds(start, 5000) && holds(start + 4999, 1));
+        assert!(!holds(start, 5001) && !holds(start + 5000, 1) && !holds(0, 1));
+        assert!(!holds(usize::MAX, 2));
+        assert_eq!(containing(start + 9).unwrap().1.device, 2);
+        assert_eq!(free(start), CuResult::SUCCESS);
+        assert_eq!(free(start), CuResult::INVALID_VALUE);
+        assert_eq!(allocate(0, false), Err(CuResult::INVALID_VALUE));
+        assert_eq!(allocate(usize::MAX, false), Err(CuResult::OUT_OF_MEMORY));
     }
-    // SAFETY: the caller names two places of `bytes` bytes, which may overlap.
-    unsafe { std::ptr::copy(from as *const u8, to as *mut u8, bytes) };
-    CuResult::SUCCESS
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cuMemcpy(to: usize, from: usize, bytes: usize) -> CuResult {
-    copy(to, from, bytes)
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cuMemcpyAsync(to: usize, from: usize, bytes: usize, _stream: usize) -> CuResult {
-    copy(to, from, bytes)
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cuMemcpyHtoD_v2(to: usize, from: usize, bytes: usize) -> CuResult {
-    copy(to, from, bytes)
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cuMemcpyHtoDAsync_v2(
-    to: usize,
-    from: usize,
-    bytes: usize,
-    _stream: usize,
-) -> CuResult {
-    copy(to, from, bytes)
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cuMemcpyDtoH_v2(to: usize, from: usize, bytes: usize) -> CuResult {
-    copy(to, from, bytes)
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cuMemcpyDtoHAsync_v2(
-    to: usize,
-    from: usize,
-    bytes: usize,
-    _stream: usize,
-) -> CuResult {
-    copy(to, from, bytes)
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cuMemcpyDtoDAsync_v2(
-    to: usize,
-    from: usize,
-    bytes: usize,
-    _stream: usize,
-) -> CuResult {
-    copy(to, from, bytes)
-}
-
-/// Fills memory. Whole pages of our own that become zero are given back to the kernel, which
-/// answers with new zero pages when they are next touched.
-fn fill(address: usize, value: u8, bytes: usize) -> CuResult {
-    let mut address = address;
-    let mut bytes = bytes;
-    if value == 0
-        && bytes >= WORTH_DROPPING
-        && containing(address).is_ok_and(|(start, allocation)| {
-            allocation.is_ours && address + bytes <= start + allocation.mapped
-        })
-    {
-        let pages = address.next_multiple_of(PAGE)..(address + bytes) / PAGE * PAGE;
-        // SAFETY: whole pages inside one private anonymous mapping of ours; they read as zeros after.
-        let dropped =
-            unsafe { libc::madvise(pages.start as *mut c_void, pages.len(), libc::MADV_DONTNEED) };
-        if dropped == 0 {
-            // SAFETY: the part before the first whole page, inside the same allocation.
-            unsafe { std::ptr::write_bytes(address as *mut u8, 0, pages.start - address) };
-            bytes = address + bytes - pages.end;
-            address = pages.end;
-        }
-    }
-    if bytes > 0 {
-        if address == 0 {
-            return CuResult::INVALID_VALUE;
-        }
-        // SAFETY: the caller names a place of `bytes` bytes.
-        unsafe { std::ptr::write_bytes(address as *mut u8, value, bytes) };
-    }
-    CuResult::SUCCESS
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cuMemsetD8_v2(address: usize, value: u8, bytes: usize) -> CuResult {
-    fill(address, value, bytes)
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cuMemsetD8Async(address: usize, value: u8, bytes: usize, _stream: usize) -> CuResult {
-    fill(address, value, bytes)
-}
-
-/// `CU_POINTER_ATTRIBUTE_*` that the runtime reads.
-const MEMORY_TYPE: c_int = 2;
-const DEVICE_POINTER: c_int = 3;
-const HOST_POINTER: c_int = 4;
-const IS_MANAGED: c_int = 8;
-const DEVICE_ORDINAL: c_int = 9;
-
-#[unsafe(no_mangle)]
-extern "C" fn cuPointerGetAttribute(data: usize, attribute: c_int, address: usize) -> CuResult {
-    let allocation = match containing(address) {
-        Ok((_, allocation)) => allocation,
-        Err(error) => return error,
-    };
-    let (value, bytes) = match attribute {
-        MEMORY_TYPE => (if allocation.is_host { 1 } else { 2 }, 4),
-        DEVICE_POINTER => (address, 8),
-        HOST_POINTER if allocation.is_host => (address, 8),
-        IS_MANAGED => (0, 4),
-        DEVICE_ORDINAL => (allocation.device as usize, 4),
-        _ => return CuResult::NOT_SUPPORTED,
-    };
-    let value = value.to_le_bytes();
-    copy(data, value.as_ptr() as usize, bytes)
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cuPointerGetAttributes(
-    count: c_uint,
-    attributes: *const c_int,
-    data: *const usize,
-    address: usize,
-) -> CuResult {
-    if attributes.is_null() || data.is_null() {
-        return CuResult::INVALID_VALUE;
-    }
-    for index in 0..count as usize {
-        // SAFETY: the caller passes `count` attributes and as many places.
-        let (attribute, place) = unsafe { (*attributes.add(index), *data.add(index)) };
-        // What an address has none of stays as the caller set it, as with the real driver.
-        let _ = cuPointerGetAttribute(place, attribute, address);
-    }
-    CuResult::SUCCESS
-}
-
-/// `CUipcMemHandle`, used inside this process only: it carries the address and the process.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct IpcHandle {
-    address: usize,
-    process: u32,
-    rest: [u8; 52],
-}
-
-const _: () = assert!(size_of::<IpcHandle>() == 64);
-
-#[unsafe(no_mangle)]
-extern "C" fn cuIpcGetMemHandle(handle: Out<IpcHandle>, address: usize) -> CuResult {
-    handle.put(containing(address).map(|(start, _)| IpcHandle {
-        address: start,
-        process: std::process::id(),
-        rest: [0; 52],
-    }))
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cuIpcOpenMemHandle(
-    address: Out<usize>,
-    handle: IpcHandle,
-    _flags: c_uint,
-) -> CuResult {
-    let here = handle.process == std::process::id();
-    address.put(if here {
-        Ok(handle.address)
-    } else {
-        Err(CuResult::NOT_SUPPORTED)
-    })
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cuIpcCloseMemHandle(_address: usize) -> CuResult {
-    CuResult::SUCCESS
 }

@@ -5,6 +5,7 @@
 //! tag v2.21.5-1 and are checked against what is launched wherever the two meet; a launch that does
 //! not fit is an error, never a guess.
 
+pub mod collectives;
 pub mod functions;
 pub mod layout;
 pub mod proxies;

@@ -140,3 +140,40 @@ extern "C" fn cuLaunchHostFunc(
         unsafe { function(data) };
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::tests::{elapsed_ms, recorded};
+
+    fn stream() -> usize {
+        context::tests::on_device(0);
+        let mut stream = 0;
+        assert_eq!(cuStreamCreate(Out::to(&mut stream), 0), CuResult::SUCCESS);
+        stream
+    }
+
+    #[test]
+    fn a_clock_advances_with_its_work_and_events_join_clocks() {
+        let (first, second) = (stream(), stream());
+        let start = recorded(first);
+        assert_eq!(with(first, |s| s.advance(2_500_000)), Ok(()));
+        let end = recorded(first);
+        assert!((elapsed_ms(start, end) - 2.5).abs() < 1e-6);
+        // The other stream knows nothing of it until it waits for the event.
+        assert!(elapsed_ms(start, recorded(second)).abs() < 1e-6);
+        assert_eq!(cuStreamWaitEvent(second, end, 0), CuResult::SUCCESS);
+        assert!((elapsed_ms(start, recorded(second)) - 2.5).abs() < 1e-6);
+        // And an event of the past does not turn a clock back.
+        assert_eq!(cuStreamWaitEvent(first, start, 0), CuResult::SUCCESS);
+        assert!(elapsed_ms(end, recorded(first)).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_stream_that_has_ended_is_an_error() {
+        let stream = stream();
+        assert_eq!(cuStreamDestroy_v2(stream), CuResult::SUCCESS);
+        assert_eq!(cuStreamSynchronize(stream), CuResult::INVALID_HANDLE);
+        assert_eq!(cuStreamDestroy_v2(stream), CuResult::INVALID_HANDLE);
+    }
+}

@@ -1,5 +1,6 @@
-//! What this driver does not have, and says so: error texts, and the entry points that the runtime
-//! wants to find but that only code beyond NCCL's would call.
+//! What this driver does not have, and says so: error texts, and a report of calls into private tables
+//! that nobody described. Functions of the public interface that are not here are not exported
+//! at all, so that the CUDA runtime takes the driver for one that is too old for them.
 
 use std::ffi::c_char;
 use std::sync::Mutex;

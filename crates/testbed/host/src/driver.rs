@@ -1,10 +1,10 @@
 //! The few functions of the CUDA driver this program needs, looked up in `libcuda.so.1`: NVIDIA's
-//! or the stub. With the stub there are two functions more.
+//! or the stub. With the stub there are three functions more.
 
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::time::Duration;
 
-use ccl_stub::launch::{Quiesce, SetOnLaunch};
+use ccl_stub::launch::{Advance, Quiesce, SetOnLaunch};
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 use thiserror::Error;
 
@@ -14,6 +14,9 @@ pub enum DriverError {
     /// No driver, or one without a function that every driver has.
     #[error("cannot use the CUDA driver libcuda.so.1: {0}")]
     Load(#[from] libloading::Error),
+    /// Only the stub simulates.
+    #[error("a real driver does not take simulated work")]
+    NotSimulated,
     /// A function answered an error.
     #[error("{function} answered {code} ({text})")]
     Call {
@@ -71,6 +74,7 @@ pub struct Driver {
 struct Stub {
     on_launch: SetOnLaunch,
     quiesce: Quiesce,
+    advance: Advance,
 }
 
 /// A stream of the device that was current when it was made.
@@ -97,14 +101,16 @@ impl Driver {
         // SAFETY: a CUDA driver; its initialisers are made for any process.
         let library = unsafe { Library::open(Some("libcuda.so.1"), RTLD_NOW | RTLD_GLOBAL) }?;
         let functions = Functions::of(&library)?;
-        // SAFETY: the stub exports the two with these types.
+        // SAFETY: the stub exports them with these types.
         let stub = unsafe {
             let on_launch = library.get::<SetOnLaunch>(b"ccl_stub_on_launch");
             let quiesce = library.get::<Quiesce>(b"ccl_stub_quiesce");
-            match (on_launch, quiesce) {
-                (Ok(on_launch), Ok(quiesce)) => Some(Stub {
+            let advance = library.get::<Advance>(b"ccl_stub_advance");
+            match (on_launch, quiesce, advance) {
+                (Ok(on_launch), Ok(quiesce), Ok(advance)) => Some(Stub {
                     on_launch: *on_launch,
                     quiesce: *quiesce,
+                    advance: *advance,
                 }),
                 _ => None,
             }
@@ -127,6 +133,19 @@ impl Driver {
             // SAFETY: the callback ignores its context and may be called from any thread.
             unsafe { (stub.on_launch)(Some(callback), std::ptr::null_mut()) };
         }
+    }
+
+    /// Queues simulated work on a stream.
+    ///
+    /// # Errors
+    /// That a real driver does not simulate.
+    pub fn advance(&self, stream: Stream, duration: Duration) -> Result<(), DriverError> {
+        let stub = self.stub.as_ref().ok_or(DriverError::NotSimulated)?;
+        let duration_ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        // SAFETY: a stream of this driver.
+        self.check("ccl_stub_advance", unsafe {
+            (stub.advance)(stream.0, duration_ns)
+        })
     }
 
     /// With the stub: waits until network proxies stand still. Communicators over several nodes must

@@ -29,8 +29,9 @@ use thiserror::Error;
 
 use self::charge::Charges;
 use self::record::Recorder;
+use crate::placement::{Group, Member};
 use crate::rank::Rank;
-use crate::world::{Group, JobError, Libraries, Member, World};
+use crate::world::{JobError, Libraries, World};
 
 /// A file of this name in the job's directory ends the job after the iteration.
 pub const STOP_FILE: &str = "stop";

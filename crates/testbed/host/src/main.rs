@@ -9,10 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ccl_core::{ClusterSpec, Collective, CommShape, cluster_text, parse_bytes};
-use ccl_testbed::driver::Driver;
-use ccl_testbed::launches::Launch;
-use ccl_testbed::nccl::Nccl;
-use ccl_testbed::report::{self, SIMULATED};
+use ccl_testbed::nccl::Version;
+use ccl_testbed::placement::Group;
+use ccl_testbed::report::{self, SIMULATED, Timed};
 use ccl_testbed::simulated::SimulatedHardware;
 use ccl_testbed::world::{Libraries, World};
 use clap::{Args, Parser, Subcommand};
@@ -57,7 +56,14 @@ struct Run {
     /// How often each collective and size is enqueued.
     #[arg(long, default_value_t = 1)]
     repeat: u32,
+    /// Calls enqueued as one group, which NCCL launches together.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    group: u32,
+    /// Simulated computation before each call, microseconds.
+    #[arg(long, default_value_t = 0)]
+    compute_us: u64,
     /// The cluster whose hardware the durations are simulated for: a catalogue name or a TOML file.
+    /// NCCL itself sees the stub's machine, eight GPUs behind NVSwitches, or `NCCL_TOPO_FILE`.
     #[arg(long, default_value = "dgx-h100")]
     cluster: String,
     /// Give the job up after this many seconds.
@@ -127,6 +133,20 @@ fn cluster(name_or_file: &str) -> Result<ClusterSpec, String> {
     ClusterSpec::parse(&text).map_err(|error| format!("{name_or_file}: {error}"))
 }
 
+/// An error and what is behind it, in one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.ends_with(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
 fn main() -> ExitCode {
     let done = match Program::parse().command {
         Command::Run(run) => run.execute(),
@@ -144,28 +164,43 @@ fn main() -> ExitCode {
 
 impl Run {
     fn execute(&self) -> Result<(), String> {
-        let text = |error: &dyn std::error::Error| error.to_string();
         let world = self.world()?;
-        let hardware = SimulatedHardware::new(&cluster(&self.cluster)?);
-        let driver = Driver::load().map_err(|error| text(&error))?;
-        let nccl = Nccl::load(&self.nccl).map_err(|error| text(&error))?;
-        let version = nccl.version();
-        let is_stub = driver.is_stub();
-        let libraries = Arc::new(Libraries { driver, nccl });
+        let mut hardware = SimulatedHardware::new(&cluster(&self.cluster)?);
+        // Groups of one shape do the same at the same time, and share their nodes.
+        for shape in world.communicators.iter().map(Group::shape) {
+            let groups = world.gpus_per_node / shape.ranks_per_node();
+            hardware = hardware.with_concurrent(shape, groups);
+        }
+        let libraries = Libraries::load(&self.nccl).map_err(|error| with_causes(&error))?;
+        let version = libraries.nccl.version();
+        let is_stub = libraries.driver.is_stub();
         let plan = self.plan();
+        let group = self.group;
+        let computation = Duration::from_micros(self.compute_us);
         let launches = world
             .run(&libraries, Arc::new(hardware), move |rank| {
                 let communicators: Vec<usize> = rank.communicators().collect();
+                let mut seen = Vec::new();
                 for &communicator in &communicators {
                     for &(collective, bytes) in &plan {
-                        rank.collective(communicator, collective, bytes)?;
-                        rank.synchronize()?;
+                        let elapsed_us = rank.elapsed_us(|rank| {
+                            if !computation.is_zero() {
+                                rank.compute(computation)?;
+                            }
+                            rank.group(|rank| {
+                                (0..group).try_for_each(|_| {
+                                    rank.collective(communicator, collective, bytes)
+                                })
+                            })
+                        })?;
+                        let launches = rank.launches()?.into_iter();
+                        seen.extend(launches.map(|launch| Timed { launch, elapsed_us }));
                     }
                 }
-                rank.launches()
+                Ok(seen)
             })
-            .map_err(|error| text(&error))?;
-        let launches: Vec<Launch> = launches.into_iter().flatten().collect();
+            .map_err(|error| with_causes(&error))?;
+        let launches: Vec<Timed> = launches.into_iter().flatten().collect();
         self.print(is_stub, version, &launches)
             .map_err(|error| error.to_string())
     }
@@ -206,12 +241,7 @@ impl Run {
         plan
     }
 
-    fn print(
-        &self,
-        is_stub: bool,
-        version: ccl_testbed::nccl::Version,
-        launches: &[Launch],
-    ) -> std::io::Result<()> {
+    fn print(&self, is_stub: bool, version: Version, launches: &[Timed]) -> std::io::Result<()> {
         let mut out = std::io::stdout().lock();
         if !is_stub {
             return writeln!(

@@ -1,6 +1,7 @@
 //! One rank of a job, inside its thread: its device, stream, buffers and communicators.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ccl_core::{Collective, CommShape};
 
@@ -8,7 +9,8 @@ use crate::driver::{Buffer, Stream};
 use crate::launches::{self, Launch};
 use crate::nccl::{Communicator, ELEMENT_BYTES};
 use crate::overrides;
-use crate::world::{JobError, Member, QUIET, Shared};
+use crate::placement::Member;
+use crate::world::{JobError, QUIET, Shared};
 
 /// A rank. Everything it enqueues goes to one stream.
 pub struct Rank {
@@ -151,6 +153,18 @@ impl Rank {
         let enqueued = what(self);
         self.shared.libraries.nccl.group_end()?;
         enqueued
+    }
+
+    /// Enqueues computation that takes this long, between collectives.
+    ///
+    /// # Errors
+    /// That a real driver does not simulate.
+    pub fn compute(&mut self, duration: Duration) -> Result<(), JobError> {
+        Ok(self
+            .shared
+            .libraries
+            .driver
+            .advance(self.stream, duration)?)
     }
 
     /// Waits until all that was enqueued is done.

@@ -30,12 +30,23 @@ pub struct Line {
     pub thread_blocks: u32,
     /// Threads of a block of the kernel.
     pub block_threads: u32,
-    /// Launches like this, all ranks together.
-    pub launches: usize,
+    /// Calls that ran like this, all ranks together.
+    pub calls: usize,
     /// Ranks that launched like this.
     pub ranks: usize,
-    /// Simulated duration of the kernel, mean over the launches, microseconds.
+    /// Simulated duration of the kernel, with all that is in it, mean over the calls, microseconds.
     pub time_us: f64,
+    /// The same as CUDA events around the call tell it, with the computation before it.
+    pub elapsed_us: f64,
+}
+
+/// A launch, and the time that events around its call told, microseconds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Timed {
+    /// The launch.
+    pub launch: Launch,
+    /// The time.
+    pub elapsed_us: f64,
 }
 
 /// What distinguishes a line.
@@ -43,15 +54,16 @@ type Key = (usize, Collective, u64, Operation, u32, u32);
 
 /// Sums up the launches of all ranks: equal ones are one line, so that a collective on whose choice
 /// ranks differ has several.
-pub fn lines<'a>(version: Version, launches: impl IntoIterator<Item = &'a Launch>) -> Vec<Line> {
+pub fn lines<'a>(version: Version, launches: impl IntoIterator<Item = &'a Timed>) -> Vec<Line> {
     struct Sum {
         shape: CommShape,
         ranks: Vec<u32>,
-        launches: usize,
+        calls: usize,
         total_us: f64,
+        total_elapsed_us: f64,
     }
     let mut sums: BTreeMap<Key, Sum> = BTreeMap::new();
-    for launch in launches {
+    for Timed { launch, elapsed_us } in launches {
         for operation in &launch.operations {
             let key = (
                 launch.communicator,
@@ -64,21 +76,23 @@ pub fn lines<'a>(version: Version, launches: impl IntoIterator<Item = &'a Launch
             let sum = sums.entry(key).or_insert(Sum {
                 shape: launch.shape,
                 ranks: Vec::new(),
-                launches: 0,
+                calls: 0,
                 total_us: 0.0,
+                total_elapsed_us: 0.0,
             });
             if !sum.ranks.contains(&launch.rank) {
                 sum.ranks.push(launch.rank);
             }
-            sum.launches += 1;
+            sum.calls += 1;
             #[allow(clippy::cast_precision_loss)] // durations below 2^53 ns
             let time_us = launch.duration_ns as f64 / 1e3;
             sum.total_us += time_us;
+            sum.total_elapsed_us += elapsed_us;
         }
     }
     let line = |((index, _, _, operation, thread_blocks, block_threads), sum): (Key, Sum)| {
         #[allow(clippy::cast_precision_loss)] // a count
-        let time_us = sum.total_us / sum.launches as f64;
+        let calls = sum.calls as f64;
         Line {
             source: "simulated",
             nccl: version.to_string(),
@@ -87,9 +101,10 @@ pub fn lines<'a>(version: Version, launches: impl IntoIterator<Item = &'a Launch
             operation,
             thread_blocks,
             block_threads,
-            launches: sum.launches,
+            calls: sum.calls,
             ranks: sum.ranks.len(),
-            time_us,
+            time_us: sum.total_us / calls,
+            elapsed_us: sum.total_elapsed_us / calls,
         }
     };
     sums.into_iter().map(line).collect()
@@ -106,7 +121,7 @@ pub fn table(lines: &[Line]) -> String {
         "proto",
         "channels",
         "threads",
-        "launches",
+        "calls",
         "simulated us"
     );
     for line in lines {
@@ -128,9 +143,73 @@ pub fn table(lines: &[Line]) -> String {
             protocol.name(),
             channels,
             threads,
-            line.launches,
+            line.calls,
             line.time_us
         );
     }
     text
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use ccl_core::{Algorithm, Protocol};
+
+    use super::*;
+
+    fn launch(rank: u32, channels: u32, duration_ns: u64) -> Timed {
+        let operation = Operation {
+            collective: Collective::AllReduce,
+            bytes: 1 << 20,
+            algorithm: Algorithm::Ring,
+            protocol: Protocol::Ll,
+            channels,
+            threads: 512,
+            chunk_bytes: 4096,
+        };
+        let launch = Launch {
+            communicator: 0,
+            rank,
+            shape: CommShape::new(2, 1),
+            thread_blocks: channels,
+            block_threads: 512,
+            start_ns: 0,
+            duration_ns,
+            operations: vec![operation],
+        };
+        Timed {
+            launch,
+            elapsed_us: 7.0,
+        }
+    }
+
+    #[test]
+    fn ranks_that_agree_are_one_line_and_others_are_seen() {
+        let version = Version::OF_THE_STUB;
+        let agree = lines(version, &[launch(0, 4, 1000), launch(1, 4, 3000)]);
+        let [line] = &agree[..] else {
+            unreachable!("{agree:?}");
+        };
+        assert_eq!(
+            (line.ranks, line.calls, line.nccl.as_str()),
+            (2, 2, "2.21.5")
+        );
+        assert!((line.time_us - 2.0).abs() < 1e-9 && (line.elapsed_us - 7.0).abs() < 1e-9);
+        let differ = lines(version, &[launch(0, 4, 1000), launch(1, 5, 1000)]);
+        assert_eq!(differ.len(), 2);
+        assert!(differ.iter().all(|line| line.ranks == 1));
+    }
+
+    /// Programs that read the lines must be able to tell that they are simulated.
+    #[test]
+    fn every_line_says_that_it_is_simulated() {
+        let line = &lines(Version::OF_THE_STUB, &[launch(0, 4, 1000)])[0];
+        let json = serde_json::to_value(line).unwrap();
+        assert_eq!(json["source"], "simulated");
+        assert_eq!(
+            (&json["algorithm"], &json["protocol"]),
+            (&"Ring".into(), &"LL".into())
+        );
+        assert!(SIMULATED.contains("no data moved"));
+    }
 }

@@ -57,7 +57,8 @@ impl SimulatedHardware {
 }
 
 impl Durations for SimulatedHardware {
-    /// Operations of one launch run one after the other in its channels; the model knows no better.
+    /// Operations of one launch are charged one after the other. A real GPU runs those that have
+    /// different channels side by side, so that groups are dearer here than there.
     fn duration_ns(&self, launch: &Launch) -> u64 {
         let times = launch
             .operations

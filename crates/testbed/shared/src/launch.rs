@@ -68,3 +68,7 @@ pub type SetOnLaunch = unsafe extern "C" fn(callback: Option<OnLaunch>, context:
 
 /// `ccl_stub_quiesce`: waits until NCCL's network proxies have made no progress for `quiet_ms`.
 pub type Quiesce = unsafe extern "C" fn(quiet_ms: u64);
+
+/// `ccl_stub_advance`: queues work of `duration_ns` on a stream, computation for example. Answers a
+/// `CUresult`.
+pub type Advance = unsafe extern "C" fn(stream: *mut c_void, duration_ns: u64) -> i32;

@@ -68,7 +68,7 @@ fn unsigned(datatype: &'static str) -> &'static str {
 impl Function {
     /// Whether NCCL has a function of its own for this.
     fn exists(&self) -> bool {
-        let low_latency = self.protocol != "SIMPLE";
+        let low_latency = matches!(self.protocol, "LL" | "LL128");
         if low_latency && !matches!(self.algorithm, "RING" | "TREE") {
             return false;
         }
@@ -210,3 +210,6 @@ fn all() -> &'static [Function] {
         functions
     })
 }
+
+#[cfg(test)]
+mod tests;

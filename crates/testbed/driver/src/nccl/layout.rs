@@ -170,6 +170,16 @@ impl WorkElement {
     pub fn chunk_count(&self) -> u64 {
         self.chunk_and_work_count & ((1 << 25) - 1)
     }
+
+    /// Elements for this channel.
+    pub fn work_count(&self) -> u64 {
+        self.chunk_and_work_count >> 25
+    }
+
+    /// Where they begin in the buffer, elements; not with CollNet and NVLS between nodes.
+    pub fn work_offset(&self) -> u64 {
+        self.last_chunk_and_offset >> 25
+    }
 }
 
 /// `ncclWorkElemReg`.

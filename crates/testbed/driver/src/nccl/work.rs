@@ -7,15 +7,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use ccl_stub::launch::Operation;
 
-use super::functions::Function;
-use super::layout::{
-    CHANNELS, Communicator, CommunicatorAndChannels, WorkElement, WorkHeader, WorkItem,
-};
+use super::collectives::Collectives;
+use super::layout::{CHANNELS, Communicator, CommunicatorAndChannels, WorkItem};
 use crate::memory;
 
 /// More items than NCCL's queue holds: whoever walks as far is lost.
 const MOST_ITEMS: usize = 1 << 16;
-const THREADS_OF_WARP: u32 = 32;
 
 /// What is launched.
 #[derive(Debug)]
@@ -40,7 +37,7 @@ impl fmt::Display for UnreadableWork {
 
 impl std::error::Error for UnreadableWork {}
 
-fn unreadable(what: impl Into<String>) -> UnreadableWork {
+pub fn unreadable(what: impl Into<String>) -> UnreadableWork {
     UnreadableWork(what.into())
 }
 
@@ -109,10 +106,10 @@ pub fn read(
         )));
     }
     let channels = (0..CHANNELS).filter(|channel| arguments.channel_mask >> channel & 1 == 1);
-    let mut found = Found::default();
+    let mut found = Collectives::of(&communicator);
     for (block, channel) in channels.enumerate() {
         let acknowledgement = walk(arguments.first_item, block, &mut |item| {
-            found.add(channel, item, &communicator)
+            found.add(channel, item)
         })?;
         if let Some(value) = acknowledgement {
             let place = both.channels[channel].work_done;
@@ -125,15 +122,11 @@ pub fn read(
             unsafe { AtomicU32::from_ptr(place) }.store(value, Ordering::Release);
         }
     }
-    if !found
-        .kernels
-        .iter()
-        .any(|name| Some(name.as_str()) == plain(kernel))
-    {
+    let runs = found.kernels();
+    if !runs.iter().any(|name| Some(name.as_str()) == plain(kernel)) {
         return Err(unreadable(format!(
-            "the kernel {} runs none of {:?}",
+            "the kernel {} is not one for {runs:?}",
             kernel.to_string_lossy(),
-            found.kernels
         )));
     }
     Ok(Work {
@@ -141,7 +134,7 @@ pub fn read(
         rank: communicator.rank,
         ranks: communicator.ranks,
         nodes: communicator.nodes,
-        operations: found.operations(),
+        operations: found.operations()?,
     })
 }
 
@@ -193,120 +186,5 @@ fn walk(
     Err(unreadable("the work has no end"))
 }
 
-/// Operations as they are found, channel by channel.
-#[derive(Default)]
-struct Found {
-    collectives: Vec<Collective>,
-    kernels: Vec<String>,
-}
-
-/// One collective and the channels that work on it.
-struct Collective {
-    function: u16,
-    send_buffer: u64,
-    receive_buffer: u64,
-    count: u64,
-    channels: u64,
-    operation: Operation,
-}
-
-impl Found {
-    fn add(
-        &mut self,
-        channel: usize,
-        item: &WorkItem,
-        communicator: &Communicator,
-    ) -> Result<(), UnreadableWork> {
-        let index = item.header.function;
-        let function = Function::at(index)
-            .ok_or_else(|| unreadable(format!("there is no function {index}")))?;
-        let kernel = function.kernel();
-        if !self.kernels.contains(&kernel) {
-            self.kernels.push(kernel);
-        }
-        // SAFETY: which of the two it is is said by the kind, and both are plain data of the item.
-        let elements: Vec<WorkElement> = unsafe {
-            match item.header.kind {
-                WorkHeader::COLLECTIVE => item.payload.elements.to_vec(),
-                WorkHeader::REGISTERED_COLLECTIVE => item
-                    .payload
-                    .registered
-                    .iter()
-                    .map(|both| both.element)
-                    .collect(),
-                WorkHeader::POINT_TO_POINT => {
-                    return Err(unreadable("send and receive are not read here"));
-                }
-                kind => return Err(unreadable(format!("work of kind {kind}"))),
-            }
-        };
-        for element in elements.iter().take_while(|element| element.is_used()) {
-            self.add_element(channel, index, &function, element, communicator)?;
-        }
-        Ok(())
-    }
-
-    fn add_element(
-        &mut self,
-        channel: usize,
-        index: u16,
-        function: &Function,
-        element: &WorkElement,
-        communicator: &Communicator,
-    ) -> Result<(), UnreadableWork> {
-        let bit = 1 << channel;
-        // The same call on the same channel twice is two calls.
-        let known = self.collectives.iter_mut().find(|known| {
-            known.function == index
-                && known.send_buffer == element.send_buffer
-                && known.receive_buffer == element.receive_buffer
-                && known.count == element.count
-                && known.operation.root == element.root
-                && known.channels & bit == 0
-        });
-        if let Some(known) = known {
-            known.channels |= bit;
-            return Ok(());
-        }
-        let ids = (
-            function.collective_id(),
-            function.algorithm_id(),
-            function.protocol_id(),
-        );
-        let (Some(collective), Some(algorithm), Some(protocol)) = ids else {
-            return Err(unreadable(format!("{function:?} is no collective")));
-        };
-        let sharers = match function.collective {
-            "AllGather" | "ReduceScatter" => u64::from(communicator.ranks.cast_unsigned()),
-            _ => 1,
-        };
-        self.collectives.push(Collective {
-            function: index,
-            send_buffer: element.send_buffer,
-            receive_buffer: element.receive_buffer,
-            count: element.count,
-            channels: bit,
-            operation: Operation {
-                collective,
-                algorithm,
-                protocol,
-                channels: 0,
-                threads: u32::from(element.warps) * THREADS_OF_WARP,
-                root: element.root,
-                bytes: element.count * function.element_bytes() * sharers,
-                chunk_bytes: element.chunk_count() * function.element_bytes(),
-            },
-        });
-        Ok(())
-    }
-
-    fn operations(self) -> Vec<Operation> {
-        self.collectives
-            .into_iter()
-            .map(|found| Operation {
-                channels: found.channels.count_ones(),
-                ..found.operation
-            })
-            .collect()
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ fn the_work_queue_goes_round() {
     let [line] = &outcome.lines[..] else {
         panic!("{:?}", outcome.lines);
     };
-    assert_eq!((line.launches, line.channels), (12_000, 24));
+    assert_eq!((line.calls, line.channels), (12_000, 24));
 }
 
 /// Between nodes the proxies have their own queues and slots.
@@ -21,6 +21,6 @@ fn the_slots_of_network_connections_go_round() {
     let arguments = ["--ranks", "4", "--nodes", "2", "--collective", "AllReduce"];
     let repeat = ["--bytes", "64K", "--repeat", "1500"];
     let outcome = Testbed::new().run(&[&arguments[..], &repeat[..]].concat(), &[]);
-    let launches: u64 = outcome.lines.iter().map(|line| line.launches).sum();
-    assert_eq!(launches, 6_000);
+    let calls: u64 = outcome.lines.iter().map(|line| line.calls).sum();
+    assert_eq!(calls, 6_000);
 }

@@ -172,3 +172,27 @@ fn choices_change_with_the_size() {
     ];
     assert_eq!(ran, expected);
 }
+
+/// The loop is closed: what a policy orders is what the clock charges.
+#[test]
+fn the_simulated_time_follows_the_order() {
+    let testbed = Testbed::new();
+    let arguments = [
+        "--ranks",
+        "8",
+        "--collective",
+        "AllReduce",
+        "--bytes",
+        "64M",
+        "--compute-us",
+        "250",
+    ];
+    let time_us = |channels: u64| {
+        let outcome = testbed.with_policy(&policy("ring", "simple", channels), &arguments);
+        let [line] = &outcome.lines[..] else {
+            panic!("{:?}", outcome.lines);
+        };
+        line.elapsed_us - 250.0
+    };
+    assert!(time_us(1) > 2.0 * time_us(16));
+}

@@ -137,3 +137,56 @@ allgather,0,4294967295,ring,simple,6,1,8,1,-1
     ];
     assert_eq!(ran, expected);
 }
+
+/// Calls of a group are launched together and yet told apart.
+#[test]
+fn calls_of_a_group_are_one_launch_of_several_collectives() {
+    let testbed = Testbed::new();
+    let arguments = [
+        "--ranks",
+        "2",
+        "--collective",
+        "AllReduce,Reduce",
+        "--bytes",
+        "1M",
+    ];
+    let group = [&arguments[..], &["--group", "4", "--repeat", "3"]].concat();
+    let own = testbed.run(&group, &[]);
+    let mut calls = std::collections::BTreeMap::new();
+    for line in &own.lines {
+        assert_eq!(line.bytes, 1 << 20, "{line:?}");
+        assert!(line.thread_blocks >= line.channels, "{line:?}");
+        *calls.entry(line.collective.as_str()).or_insert(0) += line.calls;
+    }
+    // Ranks, groups, calls of a group.
+    let expected = 2 * 3 * 4;
+    assert_eq!(
+        calls.into_iter().collect::<Vec<_>>(),
+        [("AllReduce", expected), ("Reduce", expected)]
+    );
+    // NCCL deals the channels of a communicator to the calls of a group, unless a tuner says how many.
+    let policy =
+        "allreduce,0,4294967295,ring,simple,8,-1,-1\nreduce,0,4294967295,ring,ll,2,-1,-1\n";
+    let ordered = testbed.with_policy(policy, &group);
+    let channels: Vec<_> = ordered
+        .lines
+        .iter()
+        .map(|line| (line.channels, line.calls))
+        .collect();
+    assert_eq!(channels, [(2, expected), (8, expected)]);
+}
+
+/// Interface v2 has no table of impossible pairs, so the plugin has to know them: Tree has kernels for
+/// AllReduce only. NCCL 2.21.5 would run another algorithm's kernel with Tree's threads.
+#[test]
+#[ignore = "the plugin passes pairs without kernels on to NCCL through interface v2"]
+fn pairs_without_kernels_stay_nccls_own() {
+    let testbed = Testbed::new();
+    let arguments = ["--ranks", "2", "--bytes", "1K,1M"];
+    let own = testbed.run(&arguments, &[]);
+    let policy: String = ["broadcast", "reduce", "allgather", "reducescatter"]
+        .map(|collective| format!("{collective},0,4294967295,tree,simple,3,-1,-1\n"))
+        .concat();
+    let ordered = testbed.with_policy(&policy, &arguments);
+    assert_eq!(choices(&ordered.lines), choices(&own.lines));
+}

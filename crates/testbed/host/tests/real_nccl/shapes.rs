@@ -44,7 +44,7 @@ fn a_process_has_several_communicators_and_rules_tell_them_apart() {
         .lines
         .iter()
         .map(|line| {
-            assert_eq!(line.launches, 3 * line.ranks, "{line:?}");
+            assert_eq!(line.calls, 3 * line.ranks, "{line:?}");
             format!(
                 "{} {} {} {} {}",
                 line.communicator_index,

@@ -22,9 +22,10 @@ pub struct Line {
     pub chunk_bytes: u64,
     pub thread_blocks: u64,
     pub block_threads: u64,
-    pub launches: u64,
+    pub calls: u64,
     pub ranks: u64,
     pub time_us: f64,
+    pub elapsed_us: f64,
 }
 
 /// Where the stubs, the policy and the log of a test are.
@@ -46,6 +47,14 @@ fn object(name: &str) -> PathBuf {
     places
         .find(|path| path.exists())
         .unwrap_or_else(|| panic!("{name} was not built beside {}", test.display()))
+}
+
+/// What was asked for before each call, microseconds.
+fn computation_us(arguments: &[&str]) -> f64 {
+    let at = arguments
+        .iter()
+        .position(|argument| *argument == "--compute-us");
+    at.map_or(0.0, |at| arguments[at + 1].parse().unwrap())
 }
 
 /// The NCCL under test.
@@ -133,9 +142,14 @@ impl Testbed {
                 (line.source.as_str(), line.nccl.as_str()),
                 ("simulated", "2.21.5")
             );
+            // The stream's clock is what events read, in single precision.
             assert!(line.time_us > 0.0, "{line:?}");
+            let charged_us = line.time_us + computation_us(arguments);
+            let relative = line.elapsed_us / charged_us - 1.0;
+            assert!(relative.abs() < 1e-5, "{line:?}");
             // One collective per launch: a thread block for each of its channels.
-            assert_eq!(line.thread_blocks, line.channels, "{line:?}");
+            let alone = !arguments.contains(&"--group");
+            assert!(!alone || line.thread_blocks == line.channels, "{line:?}");
         }
         Outcome { lines, log }
     }
