@@ -179,7 +179,6 @@ fn calls_of_a_group_are_one_launch_of_several_collectives() {
 /// Interface v2 has no table of impossible pairs, so the plugin has to know them: Tree has kernels for
 /// AllReduce only. NCCL 2.21.5 would run another algorithm's kernel with Tree's threads.
 #[test]
-#[ignore = "the plugin passes pairs without kernels on to NCCL through interface v2"]
 fn pairs_without_kernels_stay_nccls_own() {
     let testbed = Testbed::new();
     let arguments = ["--ranks", "2", "--bytes", "1K,1M"];
