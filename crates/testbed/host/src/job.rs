@@ -35,6 +35,8 @@ use crate::world::{JobError, Libraries, World};
 
 /// A file of this name in the job's directory ends the job after the iteration.
 pub const STOP_FILE: &str = "stop";
+/// At its end every rank says in this file what it ran, as a number that is equal for equal choices.
+pub const RANKS_FILE: &str = "ranks.jsonl";
 
 /// Why a workload cannot run as a job.
 #[derive(Debug, Error)]
@@ -59,8 +61,8 @@ pub struct Job {
     pub cluster: ClusterSpec,
     /// Its directory.
     pub directory: PathBuf,
-    /// The noise's seed.
-    pub seed: u64,
+    /// What disturbs the durations.
+    pub noise: NoiseModel,
     /// Iterations after which it ends by itself.
     pub iterations: u64,
 }
@@ -88,7 +90,7 @@ impl Job {
         let model = self.model().map_err(SetupError::from)?;
         let calls = model.iteration_calls();
         let (world, steps) = self.world(&calls)?;
-        let charges = Arc::new(Charges::new(model, NoiseModel::typical(self.seed)));
+        let charges = Arc::new(Charges::new(model, self.noise));
         let recorder = Recorder::new(&self.directory).map_err(SetupError::from)?;
         let shared = Arc::new(Running {
             job: self.clone(),
@@ -181,6 +183,7 @@ impl Running {
             }
             rank.barrier()?;
             if self.is_over.load(Ordering::Acquire) {
+                records.finish()?;
                 return Ok(iteration);
             }
             let mut sums = self.charges.sums();

@@ -5,14 +5,21 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ccl_core::WorkloadSpec;
+use ccl_sim::noise::NoiseModel;
 use ccl_testbed::driver::Driver;
 use ccl_testbed::job::{Job, STOP_FILE};
 use ccl_testbed::nccl::Nccl;
 use ccl_testbed::report::SIMULATED;
 use ccl_testbed::world::Libraries;
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::cluster;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Noise {
+    On,
+    Off,
+}
 
 /// Arguments of `ccl-testbed job`.
 #[derive(Args)]
@@ -33,6 +40,9 @@ pub struct JobCommand {
     /// Seed of the noise.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Whether anything disturbs the durations.
+    #[arg(long, value_enum, default_value = "on")]
+    noise: Noise,
     /// Iterations after which it ends, if it is not ended before by a file `stop` in its directory.
     #[arg(long, default_value_t = u64::MAX)]
     iterations: u64,
@@ -54,7 +64,10 @@ impl JobCommand {
             workload,
             cluster: cluster(&self.cluster)?,
             directory: self.job,
-            seed: self.seed,
+            noise: match self.noise {
+                Noise::On => NoiseModel::typical(self.seed),
+                Noise::Off => NoiseModel::none(),
+            },
             iterations: self.iterations,
         };
         let mut out = std::io::stderr().lock();

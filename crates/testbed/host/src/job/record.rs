@@ -11,8 +11,10 @@ use std::time::{Instant, SystemTime};
 use ccl_abi::nccl::common::COLLECTIVES;
 use ccl_abi::shared::job::{CommunicatorName, ITERATIONS_FILE, ring_file};
 use ccl_abi::shared::{Control, Mapping, Membership, Process, Record, Ring, Timing, Waits};
+use ccl_core::Collective;
 use serde_json::json;
 
+use super::RANKS_FILE;
 use crate::launches::Launch;
 use crate::nccl::ELEMENT_BYTES;
 use crate::rank::Rank;
@@ -35,6 +37,7 @@ pub(super) struct Recorder {
     offset_ns: u64,
     communicators: AtomicU64,
     lines: Mutex<File>,
+    ranks: Mutex<File>,
 }
 
 impl Recorder {
@@ -57,6 +60,7 @@ impl Recorder {
             offset_ns,
             communicators: AtomicU64::new(0),
             lines: Mutex::new(File::create_new(directory.join(ITERATIONS_FILE))?),
+            ranks: Mutex::new(File::create_new(directory.join(RANKS_FILE))?),
         })
     }
 
@@ -66,7 +70,7 @@ impl Recorder {
 
     /// One rank's records. Its communicators have the names that the plugin gives them.
     pub(super) fn rank(&self, rank: &Rank, members: &[usize]) -> Result<OfRank<'_>, JobError> {
-        let mut numbers = Vec::new();
+        let mut ends = Vec::new();
         for communicator in members {
             let shape = rank.shape(*communicator)?;
             let number = self.communicators.fetch_add(1, Ordering::Relaxed);
@@ -80,11 +84,17 @@ impl Recorder {
                 rank: rank.number_in(*communicator).unwrap_or(0),
             };
             self.ring().describe(number, member);
-            numbers.push((*communicator, number, [0; COLLECTIVES]));
+            ends.push(End {
+                communicator: *communicator,
+                number,
+                member,
+                sequences: [0; COLLECTIVES],
+                digest: FNV_OFFSET,
+            });
         }
         Ok(OfRank {
             recorder: self,
-            numbers,
+            ends,
         })
     }
 
@@ -96,40 +106,52 @@ impl Recorder {
             "ended_us": (self.offset_ns + now_ns()) / 1000,
             "source": "simulated",
         });
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        writeln!(lines, "{line}").map_err(|e| JobError::Thread(e.to_string()))
+        write_line(&self.lines, &line)
     }
 }
 
-/// One rank's records: for each communicator its number in the ring and how many of each collective it
-/// has made.
+/// FNV-1a, 64 bits (Fowler, Noll, Vo; <http://www.isthe.com/chongo/tech/comp/fnv/>).
+const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+const FNV_PRIME: u64 = 0x0100_0000_01b3;
+
+/// One rank's end of a communicator.
+struct End {
+    /// By place in the world.
+    communicator: usize,
+    /// Its number in the ring.
+    number: u32,
+    member: Membership,
+    sequences: [u64; COLLECTIVES],
+    /// Of everything it ran, in order: equal on all ranks, or they disagreed.
+    digest: u64,
+}
+
+/// One rank's records.
 pub(super) struct OfRank<'a> {
     recorder: &'a Recorder,
-    numbers: Vec<(usize, u32, [u64; COLLECTIVES])>,
+    ends: Vec<End>,
 }
 
 impl OfRank<'_> {
     /// Records a launch.
     pub(super) fn add(&mut self, launch: &Launch, enqueued_ns: u64) -> Result<(), JobError> {
         let of = self
-            .numbers
+            .ends
             .iter_mut()
-            .find(|(c, ..)| *c == launch.communicator);
-        let (_, number, sequences) = of.ok_or(JobError::NotAMember(launch.communicator))?;
+            .find(|end| end.communicator == launch.communicator);
+        let end = of.ok_or(JobError::NotAMember(launch.communicator))?;
         for operation in &launch.operations {
             let id = operation.collective.nccl_id().unwrap_or(u32::MAX);
             let small = |n: u32| u8::try_from(n).unwrap_or(u8::MAX);
-            let Some(sequence) = sequences.get_mut(usize::from(small(id))) else {
+            let Some(sequence) = end.sequences.get_mut(usize::from(small(id))) else {
                 return Err(JobError::Unreadable(format!("{}", operation.collective)));
             };
             let sharers = match operation.collective {
-                ccl_core::Collective::AllGather | ccl_core::Collective::ReduceScatter => {
-                    u64::from(launch.shape.ranks)
-                }
+                Collective::AllGather | Collective::ReduceScatter => launch.shape.ranks,
                 _ => 1,
             };
             let record = Record {
-                communicator: *number,
+                communicator: end.number,
                 sequence: *sequence,
                 collective: small(id),
                 algorithm: small(operation.algorithm.nccl_id()),
@@ -139,7 +161,7 @@ impl OfRank<'_> {
                 element_bytes: small(u32::try_from(ELEMENT_BYTES).unwrap_or(1)),
                 timing: Timing::Device,
                 is_complete: true,
-                count: operation.bytes / ELEMENT_BYTES / sharers.max(1),
+                count: operation.bytes / ELEMENT_BYTES / u64::from(sharers.max(1)),
                 enqueued_ns,
                 duration_ns: launch.duration_ns,
                 transfers: 0,
@@ -148,9 +170,38 @@ impl OfRank<'_> {
                 waits: Waits::default(),
             };
             *sequence += 1;
+            let ran = [
+                record.collective,
+                record.algorithm,
+                record.protocol,
+                record.channels,
+            ];
+            let bytes = ran.into_iter().chain(operation.bytes.to_le_bytes());
+            end.digest = bytes.fold(end.digest, |digest, byte| {
+                (digest ^ u64::from(byte)).wrapping_mul(FNV_PRIME)
+            });
             // A full ring counts what it dropped.
             self.recorder.ring().push(&record);
         }
         Ok(())
     }
+
+    /// Writes what this rank ran: a line for each of its communicators.
+    pub(super) fn finish(&self) -> Result<(), JobError> {
+        for end in &self.ends {
+            let line = json!({
+                "communicator": end.communicator,
+                "rank": end.member.rank,
+                "calls": end.sequences.iter().sum::<u64>(),
+                "digest": format!("{:016x}", end.digest),
+            });
+            write_line(&self.recorder.ranks, &line)?;
+        }
+        Ok(())
+    }
+}
+
+fn write_line(file: &Mutex<File>, line: &serde_json::Value) -> Result<(), JobError> {
+    let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+    writeln!(file, "{line}").map_err(|e| JobError::Thread(e.to_string()))
 }

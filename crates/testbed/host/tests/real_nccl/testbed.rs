@@ -58,7 +58,7 @@ fn computation_us(arguments: &[&str]) -> f64 {
 }
 
 /// The NCCL under test.
-fn nccl() -> PathBuf {
+pub fn nccl() -> PathBuf {
     let path = std::env::var_os("CCL_NCCL_2_21").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../target/nccl/2.21.5/libnccl.so.2"),
         PathBuf::from,
@@ -90,7 +90,8 @@ impl Testbed {
         self.path("libnccl-ccl-agent.so")
     }
 
-    fn path(&self, name: &str) -> String {
+    /// A place in the test's folder.
+    pub fn path(&self, name: &str) -> String {
         self.folder.path().join(name).to_str().unwrap().to_owned()
     }
 
@@ -101,10 +102,9 @@ impl Testbed {
         path
     }
 
-    /// A run without the plugin.
-    pub fn run(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Outcome {
-        let log = self.path("nccl.log");
-        let _ = std::fs::remove_file(&log);
+    /// The program on the stubs, with nothing of this process's environment that NCCL or the plugin
+    /// would listen to.
+    pub fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ccl-testbed"));
         for (name, _) in std::env::vars_os() {
             let name_text = name.to_string_lossy();
@@ -112,11 +112,19 @@ impl Testbed {
                 command.env_remove(&name);
             }
         }
+        command.env("LD_LIBRARY_PATH", self.folder.path());
+        command
+    }
+
+    /// A run without the plugin.
+    pub fn run(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Outcome {
+        let log = self.path("nccl.log");
+        let _ = std::fs::remove_file(&log);
+        let mut command = self.command();
         let output = command
             .args(["run", "--json", "--nccl"])
             .arg(nccl())
             .args(arguments)
-            .env("LD_LIBRARY_PATH", self.folder.path())
             .envs([("NCCL_DEBUG", "INFO"), ("NCCL_DEBUG_FILE", &log)])
             .env("NCCL_DEBUG_SUBSYS", "INIT,ENV,TUNING")
             .envs(variables.iter().copied())
