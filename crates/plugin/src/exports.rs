@@ -262,14 +262,10 @@ unsafe fn answer(context: *mut c_void, call: TableCall) {
     let Some(tuner) = (unsafe { context::get(context) }) else {
         return;
     };
-    let sizes = (
-        usize::try_from(call.algorithms),
-        usize::try_from(call.protocols),
-    );
-    let (Ok(algorithms), Ok(protocols)) = sizes else {
+    let Some((cells, protocols)) = CostTable::cells(call.algorithms, call.protocols) else {
         return;
     };
-    if call.cost_table.is_null() || algorithms > 64 || protocols > 64 {
+    if call.cost_table.is_null() {
         return;
     }
     let asked = tuner.vendor().map(|vendor| {
@@ -278,12 +274,8 @@ unsafe fn answer(context: *mut c_void, call: TableCall) {
     });
     // SAFETY: declared float**, it is one contiguous float[algorithms][protocols] that NCCL owns
     // and lends for this call.
-    let cells = unsafe {
-        std::slice::from_raw_parts_mut(call.cost_table.cast::<f32>(), algorithms * protocols)
-    };
-    let Some(mut table) = CostTable::new(cells, algorithms, protocols) else {
-        return;
-    };
+    let cells = unsafe { std::slice::from_raw_parts_mut(call.cost_table.cast::<f32>(), cells) };
+    let mut table = CostTable::new(cells, protocols);
     if let Some((algorithm, protocol)) = asked.flatten()
         && let (Ok(algorithm), Ok(protocol)) =
             (usize::try_from(algorithm), usize::try_from(protocol))

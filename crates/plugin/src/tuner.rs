@@ -1,5 +1,6 @@
 //! One communicator's tuner: made at init, asked per collective, ended at finalize.
 
+use std::ffi::c_int;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -272,13 +273,19 @@ pub struct CostTable<'a> {
 }
 
 impl<'a> CostTable<'a> {
-    /// A table of `algorithms` x `protocols` cells; `None` when they are not that many, or more
-    /// than any NCCL has.
-    pub fn new(cells: &'a mut [f32], algorithms: usize, protocols: usize) -> Option<Self> {
-        let sane = (1..=ALGORITHMS * 2).contains(&algorithms)
-            && (1..=PROTOCOLS * 2).contains(&protocols)
-            && cells.len() == algorithms * protocols;
-        sane.then_some(Self { cells, protocols })
+    /// How many cells a table of that many algorithms and protocols has; `None` where NCCL has none, or
+    /// more than any NCCL will have.
+    pub fn cells(algorithms: c_int, protocols: c_int) -> Option<(usize, usize)> {
+        let algorithms = usize::try_from(algorithms).ok()?;
+        let protocols = usize::try_from(protocols).ok()?;
+        let sane =
+            (1..=ALGORITHMS * 2).contains(&algorithms) && (1..=PROTOCOLS * 2).contains(&protocols);
+        sane.then_some((algorithms * protocols, protocols))
+    }
+
+    /// A table with this many protocols in each row.
+    pub fn new(cells: &'a mut [f32], protocols: usize) -> Self {
+        Self { cells, protocols }
     }
 
     fn index(&self, algorithm: usize, protocol: usize) -> Option<usize> {
