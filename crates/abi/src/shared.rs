@@ -9,7 +9,9 @@
 //! together: whether the log is frozen, how many entries are committed, and the horizon, below which
 //! the writer promises to add nothing. A rank at call `k` below the horizon uses the newest entry
 //! that applies at `k`; at the horizon it waits, and after a time-out it freezes the log: from then on
-//! no writer can change anything, and every rank goes on with what is committed.
+//! no writer can change anything, and every rank goes on with what is committed. While no writer has
+//! claimed the log there is nobody to wait for, and ranks move the horizon themselves: a job may
+//! begin before its agent comes.
 //!
 //! # Both
 //!

@@ -2,13 +2,14 @@
 //!
 //! loom runs every interleaving (up to a bound on preemptions) of a writer that may die after any of
 //! its steps and two ranks that may lose patience at any moment, with the memory orderings the code
-//! asks for. In each the two ranks must have run the same thing at the same call. Two mutants, a writer that
-//! ignores the frozen flag and one that commits an entry before it is filled, must be caught: a
-//! check that cannot fail proves nothing.
+//! asks for. Until the writer claims the log, ranks move its horizon themselves. In each the two ranks
+//! must have run the same thing at the same call. Three mutants, a writer that ignores the frozen
+//! flag, one that commits an entry before it is filled, and a rank that moves the horizon blindly, must
+//! be caught: a check that cannot fail proves nothing.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use ccl_abi::shared::{Answer, Geometry, Reader, Rule, State, Word, Writer, initialise};
+use ccl_abi::shared::{Answer, Geometry, Process, Reader, Rule, State, Word, Writer, initialise};
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU64, Ordering};
 use loom::thread;
@@ -76,31 +77,58 @@ fn rule(channels: u8) -> Rule {
     }
 }
 
-/// A rank: asks for each call, and freezes when it would have to wait.
-fn rank(region: &Region) -> Vec<Answer> {
+/// A rank: asks for each call, moves the horizon while there is no writer, and freezes when it would
+/// have to wait for one.
+fn rank(region: &Region, extend: impl Fn(&Region, u64)) -> Vec<Answer> {
     let reader = Reader::new(region).unwrap();
-    (0..CALLS)
-        .map(|call| match reader.at(call, 4, 1024) {
-            Answer::Wait => {
-                reader.freeze();
-                reader.at(call, 4, 1024)
+    let settled = |call| match reader.at(call, 4, 1024) {
+        Answer::Wait => None,
+        settled => Some(settled),
+    };
+    let wait = |call| {
+        if reader.writer().is_none() {
+            extend(region, call + 1);
+            if let Some(settled) = settled(call) {
+                return settled;
             }
-            settled => settled,
-        })
+        }
+        reader.freeze();
+        reader.at(call, 4, 1024)
+    };
+    (0..CALLS)
+        .map(|call| settled(call).unwrap_or_else(|| wait(call)))
         .collect()
+}
+
+/// As ranks that ship do it.
+fn extend(region: &Region, horizon: u64) {
+    Reader::new(region).unwrap().extend_unclaimed(horizon);
 }
 
 /// Two ranks beside a writer; the same answers, and no rank left waiting.
 fn check(writer: impl Fn(&Region) + Send + Sync + 'static) {
+    check_with(true, 3, writer, extend);
+}
+
+/// `is_claimed`: whether the log has its writer from the beginning.
+fn check_with(
+    is_claimed: bool,
+    preemptions: usize,
+    writer: impl Fn(&Region) + Send + Sync + 'static,
+    extend: impl Fn(&Region, u64) + Copy + Send + Sync + 'static,
+) {
     let mut model = loom::model::Builder::new();
     // LOOM_MAX_PREEMPTIONS=4 looks deeper, for some minutes.
-    model.preemption_bound = model.preemption_bound.or(Some(3));
+    model.preemption_bound = model.preemption_bound.or(Some(preemptions));
     let writer = std::sync::Arc::new(writer);
     model.check(move || {
         let region = region();
+        if is_claimed {
+            Writer::claim(&region, ME, |_| true).unwrap();
+        }
         let ranks = [0, 1].map(|_| {
             let region = region.clone();
-            thread::spawn(move || rank(&region))
+            thread::spawn(move || rank(&region, extend))
         });
         writer(&region);
         let [first, second] = ranks.map(|rank| rank.join().unwrap());
@@ -109,12 +137,18 @@ fn check(writer: impl Fn(&Region) + Send + Sync + 'static) {
     });
 }
 
-/// The writer's steps; it dies after `steps` of them.
-fn writes(region: &Region, steps: usize) {
-    let writer = Writer::new(region).unwrap();
+const ME: Process = Process { pid: 9, started: 9 };
+
+/// The writer's steps; it dies after `steps` of them. `claims`: it begins by claiming the log.
+fn writes(region: &Region, claims: bool, steps: usize) {
+    let writer = match claims {
+        true => Writer::claim(region, ME, |_| true).unwrap(),
+        false => Writer::new(region).unwrap(),
+    };
+    let from = writer.state().horizon;
     let all: [&dyn Fn() -> bool; 3] = [
-        &|| writer.append(0, &[rule(4)], 1).is_ok(),
-        &|| writer.append(1, &[rule(8)], 2).is_ok(),
+        &|| writer.append(from, &[rule(4)], from + 1).is_ok(),
+        &|| writer.append(from + 1, &[rule(8)], from + 2).is_ok(),
         &|| writer.extend(State::FOR_EVER).is_ok(),
     ];
     for step in all.iter().take(steps) {
@@ -127,8 +161,26 @@ fn writes(region: &Region, steps: usize) {
 #[test]
 fn ranks_agree_whenever_the_writer_dies() {
     for steps in 0..=3 {
-        check(move |region| writes(region, steps));
+        check(move |region| writes(region, false, steps));
     }
+}
+
+#[test]
+fn ranks_agree_whenever_the_writer_comes() {
+    for steps in 0..=2 {
+        check_with(false, 2, move |region| writes(region, true, steps), extend);
+    }
+}
+
+#[test]
+fn a_rank_that_moves_the_horizon_blindly_is_caught() {
+    let blindly = |region: &Region, horizon: u64| {
+        let word = &region[STATE_AT];
+        let state = State::unpack(word.acquire());
+        word.release(State { horizon, ..state }.pack());
+    };
+    let mutant = move || check_with(false, 2, |region| writes(region, true, 2), blindly);
+    assert!(is_caught_in(mutant));
 }
 
 /// The words of a slot with one rule from call 0 on, as the writer that ships seals them.
@@ -149,8 +201,12 @@ fn slot() -> Vec<u64> {
 
 /// Whether the check sees through a broken writer.
 fn is_caught(mutant: impl Fn(&Region) + Send + Sync + 'static + std::panic::UnwindSafe) -> bool {
+    is_caught_in(move || check(mutant))
+}
+
+fn is_caught_in(model: impl FnOnce() + std::panic::UnwindSafe) -> bool {
     // The model reports what it found on the way. That it gave up would prove nothing.
-    let Err(caught) = std::panic::catch_unwind(move || check(mutant)) else {
+    let Err(caught) = std::panic::catch_unwind(model) else {
         return false;
     };
     let text = caught.downcast_ref::<String>().cloned();

@@ -208,15 +208,20 @@ fn beside<T>(habits: Habits, agent: impl FnOnce(&Path) -> T) -> T {
     })
 }
 
-fn attach(job: &Path) -> Result<LiveTestbed, LiveError> {
-    LiveTestbed::attach(LiveJob {
-        directory: job.to_owned(),
+fn attach(directory: &Path) -> Result<LiveTestbed, LiveError> {
+    LiveTestbed::attach(job(directory))
+}
+
+fn job(directory: &Path) -> LiveJob {
+    LiveJob {
+        directory: directory.to_owned(),
         cluster: "dgx-h100".to_owned(),
         nccl_version: cluster("dgx-h100").nccl_version,
         is_exposed: Box::new(|_| true),
         patience: Duration::from_secs(20),
+        wait: Duration::from_secs(20),
         notes: Vec::new(),
-    })
+    }
 }
 
 fn ring(channels: u32) -> Choice {
@@ -376,4 +381,11 @@ fn a_job_that_cannot_be_tuned_says_why() {
         ..Habits::default()
     });
     assert!(blind.contains("no durations"), "{blind}");
+    let empty = tempfile::tempdir().unwrap();
+    let nobody = LiveTestbed::attach(LiveJob {
+        wait: Duration::ZERO,
+        ..job(empty.path())
+    });
+    let nobody = nobody.unwrap_err().to_string();
+    assert!(nobody.contains("a rank that follows"), "{nobody}");
 }

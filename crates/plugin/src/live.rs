@@ -3,7 +3,8 @@
 //!
 //! A rank counts its calls; the log says what the k-th call runs, and every rank gets the same
 //! answer (see `ccl_abi::shared`). A rank that reaches the horizon waits; after the time-out it
-//! freezes the log and goes on with what is committed, so a job survives an agent that dies.
+//! freezes the log and goes on with what is committed, so a job survives an agent that dies. Before an
+//! agent has come there is none to wait for: the horizon is moved by the ranks themselves.
 //!
 //! Beside that a rank says on the communicator's roll that it is there, how far it is, and which pairs
 //! NCCL cannot run on it: the agent changes nothing before all ranks have said so. None of that
@@ -26,6 +27,9 @@ use crate::version::Version;
 pub const PATIENCE: Duration = Duration::from_millis(200);
 /// How long a rank sleeps between two looks while it waits.
 const LOOK_EVERY: Duration = Duration::from_micros(50);
+/// How many calls ahead ranks move the horizon while there is no agent: one that comes is obeyed that
+/// much later.
+const ALONE: u64 = 64;
 /// Calls of which a rank notes what NCCL cannot run.
 const NOTED_CALLS: u64 = 256;
 
@@ -142,7 +146,11 @@ impl Live {
     ) -> Option<Rule> {
         let began = Instant::now();
         loop {
-            std::thread::sleep(LOOK_EVERY);
+            if reader.writer().is_none() {
+                reader.extend_unclaimed(call + ALONE);
+            } else {
+                std::thread::sleep(LOOK_EVERY);
+            }
             match reader.at(call, collective, bytes) {
                 Answer::Run(rule) => return Some(rule),
                 Answer::NcclChooses | Answer::Unreadable => return None,

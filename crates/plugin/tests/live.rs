@@ -20,7 +20,7 @@ use std::ptr::null_mut;
 use std::time::{Duration, Instant};
 
 use ccl_abi::shared::job::{CommunicatorName, communicator_words, parts};
-use ccl_abi::shared::{Mapping, Rule, State, Writer};
+use ccl_abi::shared::{Mapping, Process, Reader, Refused, Rule, State, Writer};
 use nccl_ccl_agent::exports::ncclTunerPlugin_v6 as V6;
 
 const ALL_REDUCE: c_int = 4;
@@ -34,8 +34,12 @@ const NAME: CommunicatorName = CommunicatorName {
 const CALLS: usize = 4000;
 
 /// Runs one of the roles below in a process of its own.
-fn role(name: &str, job: &Path, number: u64) -> Child {
-    Command::new(std::env::current_exe().unwrap())
+fn role(name: &str, job: &Path, number: u64, waits: bool) -> Child {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    if waits {
+        command.env("ROLE_WAITS", "1");
+    }
+    command
         .args(["--ignored", "--exact", name, "--nocapture"])
         .env("CCL_AGENT_MODE", "live")
         .env("CCL_AGENT_JOB", job)
@@ -71,6 +75,14 @@ fn rank() {
             null_mut(),
         )
     };
+    // Half of the runs begin without waiting for the agent, which comes in the middle of them or after.
+    let mapping = Mapping::existing(&job().join(NAME.file())).unwrap();
+    let log = Reader::new(parts(mapping.words()).unwrap().0).unwrap();
+    let began = Instant::now();
+    let waits = std::env::var_os("ROLE_WAITS").is_some();
+    while waits && log.writer().is_none() && began.elapsed() < Duration::from_millis(100) {
+        std::thread::sleep(Duration::from_micros(50));
+    }
     let mut told = String::new();
     let mut longest = Duration::ZERO;
     for call in 0..CALLS {
@@ -109,6 +121,10 @@ fn rank() {
             }
         }
         let _ = writeln!(told, "{chosen:?} {channels} {chunk}");
+        // A job does something between its collectives.
+        if !waits && call % 32 == 0 {
+            std::thread::sleep(Duration::from_micros(100));
+        }
     }
     unsafe { (V6.finalize)(context) };
     let number = number();
@@ -142,7 +158,9 @@ fn agent() {
         }
         std::thread::sleep(Duration::from_micros(100));
     };
-    let writer = Writer::new(parts(mapping.words()).unwrap().0).unwrap();
+    // From now on ranks wait for it.
+    let log = parts(mapping.words()).unwrap().0;
+    let writer = Writer::claim(log, Process::this(), Process::is_gone).unwrap();
     let mut random = number().wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = |below: u64| {
         random ^= random << 13;
@@ -170,7 +188,8 @@ fn agent() {
         writer.beat();
         // At the pace of a job, so that a kill finds the ranks in the middle of it.
         std::thread::sleep(Duration::from_micros(20));
-        if done.is_err() {
+        // Ranks that looked before it came may move the horizon once more.
+        if done.is_err_and(|why| !matches!(why, Refused::BelowHorizon { .. })) {
             return;
         }
     }
@@ -179,8 +198,9 @@ fn agent() {
 fn one_run(seed: u64) -> (u64, State, usize) {
     let job = std::env::temp_dir().join(format!("ccl-live-{}-{seed}", std::process::id()));
     std::fs::create_dir_all(&job).unwrap();
-    let mut ranks: Vec<Child> = (0..RANKS).map(|n| role("rank", &job, n)).collect();
-    let mut agent = role("agent", &job, seed + 1);
+    let waits = seed.is_multiple_of(2);
+    let mut ranks: Vec<Child> = (0..RANKS).map(|n| role("rank", &job, n, waits)).collect();
+    let mut agent = role("agent", &job, seed + 1, waits);
     // A moment between before the first call and after the last.
     std::thread::sleep(Duration::from_micros(seed.wrapping_mul(7919) % 40_000));
     // SIGKILL; an agent that ended by itself is as dead.

@@ -150,6 +150,24 @@ impl<'a, W: Word> Reader<'a, W> {
         }
     }
 
+    /// Moves the horizon to `horizon`, for a rank that reached it while nobody claims to be the writer:
+    /// nobody can be waited for. It is the promise every writer keeps, since it appends by
+    /// exchanging the same word, so ranks that do this and a writer that comes meanwhile still agree.
+    /// Nothing happens where a writer is, or the word changed meanwhile: whoever asks again sees
+    /// what to do.
+    pub fn extend_unclaimed(&self, horizon: u64) {
+        let Some(word) = self.region.get(STATE_AT) else {
+            return;
+        };
+        let seen = word.acquire();
+        let state = State::unpack(seen);
+        let is_later = state.horizon < horizon && horizon < State::FOR_EVER;
+        if self.writer().is_none() && !state.frozen && is_later {
+            // Whoever was first: the word is another now.
+            let _ = word.publish(seen, State { horizon, ..state }.pack());
+        }
+    }
+
     /// The state of the log.
     pub fn state(&self) -> State {
         State::unpack(self.region.get(STATE_AT).map_or(0, Word::acquire))

@@ -170,14 +170,22 @@ impl<'a, W: Word> Writer<'a, W> {
         }
     }
 
-    /// Only ranks change the word beside the writer, and only to freeze it.
+    /// Only ranks change the word beside the writer: to freeze it, and, if they looked before it was
+    /// claimed, to move the horizon once more.
     fn publish(&self, seen: u64, to: State) -> Result<(), Refused> {
         let word = self.region.get(STATE_AT).ok_or(Refused::Damaged)?;
-        word.publish(seen, to.pack())
-            .map_err(|now| match State::unpack(now).frozen {
-                true => Refused::Frozen,
-                false => Refused::Damaged,
-            })
+        word.publish(seen, to.pack()).map_err(|now| {
+            let (before, now) = (State::unpack(seen), State::unpack(now));
+            match now {
+                State { frozen: true, .. } => Refused::Frozen,
+                State {
+                    horizon, entries, ..
+                } if entries == before.entries && horizon > before.horizon => {
+                    Refused::BelowHorizon { horizon }
+                }
+                _ => Refused::Damaged,
+            }
+        })
     }
 
     fn fill(&self, slot: u32, effective_from: u64, rules: &[Rule]) -> Option<()> {

@@ -53,6 +53,8 @@ pub struct LiveJob {
     pub is_exposed: Box<dyn Fn(TaskKey) -> bool>,
     /// How long the job may make no progress before it counts as hung.
     pub patience: Duration,
+    /// How long to wait for its first rank.
+    pub wait: Duration,
     /// What a reader of the results must know beside what the testbed itself notes.
     pub notes: Vec<String>,
 }
@@ -66,6 +68,12 @@ pub enum LiveError {
     /// It ended before it could be tuned.
     #[error("all ranks of the job have ended")]
     Ended,
+    /// Its ranks waited for an agent that did not answer, and no longer listen to any.
+    #[error("the ranks of {} gave up waiting for an earlier agent", name.file())]
+    Frozen {
+        /// Which.
+        name: CommunicatorName,
+    },
     /// It does not show what is needed.
     #[error("after {waited_s} s the job has not shown {missing}")]
     NotSeen {

@@ -166,6 +166,7 @@ fn attach(directory: &Path) -> LiveTestbed {
         nccl_version: NcclVersion::new(2, 18, 3),
         is_exposed: Box::new(exposed),
         patience: Duration::from_secs(60),
+        wait: Duration::from_secs(20),
         notes: Vec::new(),
     })
     .unwrap();
@@ -216,6 +217,8 @@ fn median(values: &[f64]) -> f64 {
 #[test]
 fn a_job_on_the_real_nccl_is_tuned_while_it_runs() {
     let job = Job::start("off");
+    // It has begun on its own: an agent may come late, and nobody waited for it.
+    job.wait_for_iterations(20);
     let mut testbed = attach(&job.directory());
     let info = ccl_agent::testbed::Testbed::describe(&testbed).clone();
     assert_eq!((info.source, info.kind), (Source::Simulated, "live"));

@@ -93,7 +93,8 @@ pub(super) fn learn(
     let mut seen: Vec<Seen> = Vec::new();
     let mut lines: Vec<Iteration> = Vec::new();
     let mut file: Option<IterationFile> = None;
-    let mut progress = Instant::now();
+    let began = Instant::now();
+    let mut progress = began;
     let path = job.directory.join(ITERATIONS_FILE);
     loop {
         rings.find()?;
@@ -118,6 +119,18 @@ pub(super) fn learn(
         let followed = pilot.communicators();
         if !followed.is_empty() && followed.iter().all(Followed::is_over) {
             return Err(LiveError::Ended);
+        }
+        if let Some(frozen) = followed.iter().find(|f| f.state.frozen) {
+            return Err(LiveError::Frozen { name: frozen.name });
+        }
+        if followed.is_empty() && began.elapsed() > job.wait {
+            return Err(LiveError::NotSeen {
+                missing: "a rank that follows a decision log".to_owned(),
+                waited_s: job.wait.as_secs_f64(),
+            });
+        }
+        if followed.is_empty() {
+            progress = Instant::now();
         }
         if progress.elapsed() > job.patience {
             let missing = match (&file, seen.is_empty()) {

@@ -22,6 +22,8 @@ use super::{TestbedArg, TuneArgs};
 use crate::commands::cluster_argument;
 use crate::error::CommandError;
 
+/// How long a job may take to begin: NCCL's start on a large machine, and the time a person needs.
+const WAIT: Duration = Duration::from_secs(600);
 /// How long a running job may show nothing new before it is given up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -118,12 +120,16 @@ impl Job {
             nccl_version: self.cluster.nccl_version,
             is_exposed: Box::new(move |key| exposed.contains(&key)),
             patience: PATIENCE,
+            wait: WAIT,
             notes,
         });
         let mut testbed = attached.map_err(|error| {
             let help = match &error {
                 LiveError::Io(_) => "--job names the directory in the ranks' CCL_AGENT_JOB",
                 LiveError::Ended => "attach while the job runs",
+                LiveError::Frozen { .. } => {
+                    "the job goes on with what was agreed until then; its next start can be tuned"
+                }
                 LiveError::NotSeen { .. } | LiveError::NoDurations => {
                     "the ranks need NCCL_TUNER_PLUGIN and NCCL_PROFILER_PLUGIN on our plugin, \
                      CCL_AGENT_MODE=live and CCL_AGENT_JOB, and the job writes its iterations to \
