@@ -1,4 +1,5 @@
 # make demo   a whole tuning run on a simulated cluster, from nothing
+# make closed-loop  a job on the real NCCL, without a GPU, tuned while it runs
 # make test   everything CI checks: format, lints, licences, tests
 # make lint   the fast half of that
 # make plugin the shared object NCCL loads, target/release/libnccl-ccl-agent.so
@@ -14,12 +15,17 @@ NCCL_RELEASE := 2.21.5
 NCCL := target/nccl/$(NCCL_RELEASE)/libnccl.so.2
 NCCL_WHEEL_SHA256 := 49d8350629c7888701d1fd200934942671cb5c728f49acc5a0b3a768820bed29
 
-.PHONY: demo test lint deny valgrind nccl bench plugin reference
+.PHONY: demo closed-loop test lint deny valgrind nccl bench plugin reference
 
 demo:
 	$(CARGO) build --release --locked --bin ccl-agent
 	./target/release/ccl-agent tune --workload workload/autoccl/phi2-2b.json \
 		--cluster a40-pcie-8gpu --dry-run --oracle --seed 1 --artifacts $(DEMO_ARTIFACTS)
+
+closed-loop: $(if $(CCL_NCCL_2_21),,nccl)
+	$(CARGO) build --release --locked -p ccl-agent-cli -p ccl-plugin -p ccl-testbed \
+		-p ccl-stub-driver -p ccl-stub-nvml
+	crates/testbed/closed-loop --artifacts $(DEMO_ARTIFACTS)
 
 # An NCCL 2.21.5 that is there already is used where CCL_NCCL_2_21 names it.
 test: lint deny valgrind $(if $(CCL_NCCL_2_21),,nccl)

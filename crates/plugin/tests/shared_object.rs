@@ -8,6 +8,7 @@
     clippy::print_stderr
 )]
 
+use std::collections::BTreeSet;
 use std::ffi::CStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -137,4 +138,33 @@ fn the_dependency_tree_is_golden() {
         ["ccl-plugin", "ccl-abi"],
         "think twice before anything is added here"
     );
+}
+
+/// The variables the source reads, and those the reference page explains.
+#[test]
+fn the_reference_page_names_every_variable() {
+    fn texts(folder: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(folder).unwrap();
+        let of = |path: PathBuf| match path.is_dir() {
+            true => texts(&path),
+            false => vec![std::fs::read_to_string(path).unwrap()],
+        };
+        entries
+            .flat_map(|entry| of(entry.unwrap().path()))
+            .collect()
+    }
+    let names = |text: &str| -> BTreeSet<String> {
+        let is_part = |c: char| c.is_ascii_uppercase() || c == '_';
+        text.split(|c: char| !is_part(c))
+            .filter(|word| word.starts_with("CCL_AGENT_"))
+            .map(str::to_owned)
+            .collect()
+    };
+    let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read: BTreeSet<String> = texts(&crate_folder.join("src"))
+        .iter()
+        .flat_map(|text| names(text))
+        .collect();
+    let page = std::fs::read_to_string(crate_folder.join("../../doc/reference/plugin.md")).unwrap();
+    assert_eq!(names(&page), read);
 }
