@@ -1,35 +1,33 @@
 //! Keeps every communicator's horizon ahead of its ranks, and appends what is to be run.
 //!
 //! A thread of its own does the keeping, because a rank that reaches the horizon waits and after
-//! 200 ms freezes the log for good. It keeps the horizon as far ahead as the fastest rank comes in
-//! [`LEAD`]: farther makes a switch later, nearer makes ranks wait for a thread that the system did not
+//! 200 ms freezes the log for good. It keeps the horizon as far ahead as the fastest rank comes in 40 ms
+//! (`log::LEAD`): farther makes a switch later, nearer makes ranks wait for a thread that the system did not
 //! schedule in time. Logs are found as the ranks make them.
 //!
 //! Nothing is appended before all ranks of a communicator follow its log: a rank that does not would
 //! run something else than the others.
 
+mod log;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use ccl_abi::shared::job::{CommunicatorName, GEOMETRY, parts};
-use ccl_abi::shared::{Mapping, Presence, Process, Refused, Roll, Rule, State, Unclaimed, Writer};
+use ccl_abi::shared::job::CommunicatorName;
+use ccl_abi::shared::{Presence, Process, Refused, Rule, State};
 use thiserror::Error;
 
-/// How far ahead of the fastest rank the horizon is kept.
-const LEAD: Duration = Duration::from_millis(40);
-/// The least of it, calls: a rank that begins is not waited for.
-const LEAST_LEAD: u64 = 32;
+use self::log::Log;
+
 /// How often the thread looks at the ranks.
 const TICK: Duration = Duration::from_micros(500);
 /// How often it looks for new logs.
 const LOOK_FOR_LOGS: Duration = Duration::from_millis(5);
-/// Over how long a rank's pace is measured.
-const PACE_OVER: Duration = Duration::from_millis(20);
 
 /// From a call on these rules are to apply.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,87 +99,6 @@ pub enum SteerError {
         /// Why.
         why: Refused,
     },
-}
-
-#[derive(Debug)]
-struct Log {
-    mapping: Mapping,
-    /// Calls of the fastest rank some moments ago, to know its pace.
-    paced: (Instant, u64),
-    lead: u64,
-}
-
-impl Log {
-    fn open(path: &Path, me: Process) -> Option<Self> {
-        let mapping = Mapping::existing(path).ok()?;
-        let (log, roll) = parts(mapping.words())?;
-        // Not complete yet, or not ours to write: another agent's job directory.
-        Roll::again(roll).filter(|_| !roll.is_empty())?;
-        match Writer::claim(log, me, Process::is_gone) {
-            Ok(writer) => writer.beat(),
-            // This process claimed it before, as after a pilot that was dropped.
-            Err(Unclaimed::Held(holder)) if holder == me => {}
-            Err(_) => return None,
-        }
-        Some(Self {
-            mapping,
-            paced: (Instant::now(), 0),
-            lead: LEAST_LEAD,
-        })
-    }
-
-    fn parts(&self) -> Option<(Writer<'_, AtomicU64>, Roll<'_, AtomicU64>)> {
-        let (log, roll) = parts(self.mapping.words())?;
-        Some((Writer::new(log).ok()?, Roll::again(roll)?))
-    }
-
-    fn followed(&self, name: CommunicatorName) -> Option<Followed> {
-        let (writer, roll) = self.parts()?;
-        let state = writer.state();
-        Some(Followed {
-            name,
-            state,
-            ranks: roll.present().collect(),
-            entries_left: GEOMETRY.slots.saturating_sub(state.entries),
-            nccl_version: roll.nccl_version(),
-        })
-    }
-
-    /// Moves the horizon ahead of the fastest rank.
-    fn keep(&mut self, now: Instant) {
-        let Some((writer, roll)) = self.parts() else {
-            return;
-        };
-        let calls = roll.present().map(|rank| rank.calls).max().unwrap_or(0);
-        let (since, before) = self.paced;
-        let elapsed = now.duration_since(since);
-        let mut lead = self.lead;
-        let mut paced = self.paced;
-        if elapsed >= PACE_OVER {
-            let made = u128::from(calls.saturating_sub(before));
-            let ahead = made * LEAD.as_nanos() / elapsed.as_nanos().max(1);
-            lead = u64::try_from(ahead).unwrap_or(u64::MAX / 2).max(LEAST_LEAD);
-            paced = (now, calls);
-        }
-        writer.beat();
-        let horizon = calls.saturating_add(lead);
-        if horizon > writer.state().horizon {
-            // A log that ranks froze stays as it is; whoever steers next is told.
-            let _ = writer.extend(horizon.min(State::FOR_EVER - 1));
-        }
-        self.lead = lead;
-        self.paced = paced;
-    }
-
-    fn append(&self, name: CommunicatorName, segments: &[Segment]) -> Result<(), SteerError> {
-        let (writer, _) = self.parts().ok_or(SteerError::Unknown { name })?;
-        segments
-            .iter()
-            .try_for_each(|segment| {
-                writer.append(segment.from, &segment.rules, segment.from.saturating_add(1))
-            })
-            .map_err(|why| SteerError::Refused { name, why })
-    }
 }
 
 #[derive(Debug)]

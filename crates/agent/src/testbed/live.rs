@@ -10,104 +10,31 @@
 //! simulated. Not here: process-level knobs, several machines, starting the job.
 
 mod facts;
+mod job;
+mod legal;
 mod observed;
+mod plan;
 
-use std::collections::BTreeMap;
-use std::io;
-use std::path::PathBuf;
+pub use job::{LiveError, LiveJob};
+
 use std::time::{Duration, Instant};
 
-use ccl_abi::shared::Rule;
-use ccl_abi::shared::job::CommunicatorName;
 use ccl_core::{Choice, Configuration, NcclVersion, Source, TaskKey};
-use thiserror::Error;
 
 use self::facts::Learnt;
 use self::observed::{Collected, shape_of};
+use self::plan::{Orders, dealt, plan};
 use super::{IterationSample, KeyFacts, Testbed, TestbedError, TestbedInfo};
 use crate::guard::{Approved, ApprovedProbe};
 use crate::live::iterations::{Iteration, IterationFile};
-use crate::live::leases::{Dealt, deal, rules, segments};
-use crate::live::pattern::PatternError;
-use crate::live::pilot::{Followed, Pilot, Segment};
+use crate::live::leases::rules;
+use crate::live::pilot::{Followed, Pilot};
 use crate::observe::rings::Rings;
 
 /// How long the records of a finished iteration are waited for.
 const GRACE: Duration = Duration::from_millis(500);
 /// Pause between two looks.
 const LOOK_EVERY: Duration = Duration::from_micros(500);
-/// Entries of a log that are kept for switching whole configurations.
-const KEPT_ENTRIES: u32 = 256;
-
-/// A job to attach to.
-pub struct LiveJob {
-    /// Its directory, in which its ranks make their logs and rings, and the job writes its iteration
-    /// times ([`ITERATIONS_FILE`](ccl_abi::shared::job::ITERATIONS_FILE)).
-    pub directory: PathBuf,
-    /// What its cluster is called.
-    pub cluster: String,
-    /// Its NCCL, if its ranks cannot tell.
-    pub nccl_version: NcclVersion,
-    /// Whether nothing runs beside the calls of a key. A key of which that is not known counts as
-    /// overlapped: then the iteration is judged, not the call.
-    pub is_exposed: Box<dyn Fn(TaskKey) -> bool>,
-    /// How long the job may make no progress before it counts as hung.
-    pub patience: Duration,
-    /// How long to wait for its first rank.
-    pub wait: Duration,
-    /// What a reader of the results must know beside what the testbed itself notes.
-    pub notes: Vec<String>,
-}
-
-/// Why a job cannot be tuned while it runs.
-#[derive(Debug, Error)]
-pub enum LiveError {
-    /// Its directory or its iteration times cannot be read.
-    #[error("cannot read the job's files: {0}")]
-    Io(#[from] io::Error),
-    /// It ended before it could be tuned.
-    #[error("all ranks of the job have ended")]
-    Ended,
-    /// Its ranks waited for an agent that did not answer, and no longer listen to any.
-    #[error("the ranks of {} gave up waiting for an earlier agent", name.file())]
-    Frozen {
-        /// Which.
-        name: CommunicatorName,
-    },
-    /// It does not show what is needed.
-    #[error("after {waited_s} s the job has not shown {missing}")]
-    NotSeen {
-        /// What is missing.
-        missing: String,
-        /// How long it was waited for, seconds.
-        waited_s: f64,
-    },
-    /// Its iterations are not alike.
-    #[error("communicator {}: {why}", name.file())]
-    Pattern {
-        /// Where.
-        name: CommunicatorName,
-        /// How not.
-        why: PatternError,
-    },
-    /// NCCL does not ask the tuner the same number of times for every call.
-    #[error(
-        "communicator {}: NCCL asked the tuner {asked} times for {calls} collectives; grouped \
-         collectives cannot be told apart",
-        name.file()
-    )]
-    Asked {
-        /// Where.
-        name: CommunicatorName,
-        /// Questions.
-        asked: u64,
-        /// Collectives.
-        calls: u64,
-    },
-    /// The records say when calls were enqueued, not how long they took.
-    #[error("the records hold no durations, only when calls were enqueued")]
-    NoDurations,
-}
 
 /// The testbed.
 pub struct LiveTestbed {
@@ -139,9 +66,6 @@ fn version_of(code: u32) -> NcclVersion {
         part(code % 100),
     )
 }
-
-/// What one call of an iteration is to run: nothing where NCCL chooses.
-type Orders = BTreeMap<(CommunicatorName, usize), Option<Choice>>;
 
 impl LiveTestbed {
     /// Attaches to a job: takes its logs in hand, waits until all ranks follow them, and watches
@@ -270,72 +194,6 @@ impl LiveTestbed {
             std::thread::sleep(LOOK_EVERY);
         }
     }
-}
-
-/// Entries for all communicators, and what each call is to run.
-type Plan = (Vec<(CommunicatorName, Vec<Segment>)>, Orders);
-
-fn plan(
-    learnt: &Learnt,
-    approved: &Approved,
-    followed: &[Followed],
-    number: u64,
-) -> Result<Plan, String> {
-    let policy = &approved.configuration().policy;
-    let mut entries = Vec::new();
-    let mut orders = Orders::new();
-    for (name, known) in &learnt.communicators {
-        let of = followed.iter().find(|f| f.name == *name);
-        let of = of.ok_or_else(|| format!("communicator {} is gone", name.file()))?;
-        if of.state.frozen {
-            return Err(format!(
-                "ranks froze {}: the agent was too slow",
-                name.file()
-            ));
-        }
-        let dealt = dealt(known.pattern.keys(), approved);
-        let base: Vec<Rule> = rules(policy, shape_of(*name))
-            .ok_or("a rule of the policy cannot be written into a log")?;
-        let at = |index: usize| known.call(number, index);
-        let segments = segments(&base, &dealt, at).ok_or("a lease cannot be written into a log")?;
-        let wanted = u32::try_from(segments.len()).unwrap_or(u32::MAX);
-        let kept = if approved.leases().is_empty() {
-            0
-        } else {
-            KEPT_ENTRIES
-        };
-        if of.entries_left.saturating_sub(kept) < wanted {
-            return Err(format!("{} takes no more leases", name.file()));
-        }
-        for (index, key) in known.pattern.keys().iter().enumerate() {
-            orders.insert((*name, index), policy.choice_for(*key));
-        }
-        for (choice, index) in leased(&dealt) {
-            orders.insert((*name, index), Some(choice));
-        }
-        entries.push((*name, segments));
-    }
-    Ok((entries, orders))
-}
-
-/// The calls of an iteration with these keys, dealt out by key.
-fn dealt(keys: &[TaskKey], approved: &Approved) -> Vec<Dealt> {
-    let mut calls: BTreeMap<TaskKey, Vec<usize>> = BTreeMap::new();
-    for (index, key) in keys.iter().enumerate() {
-        calls.entry(*key).or_default().push(index);
-    }
-    let of_key = |(key, calls): (TaskKey, Vec<usize>)| {
-        let leases: Vec<_> = approved.leases().iter().filter(|l| l.key == key).collect();
-        deal(key, &calls, &leases)
-    };
-    calls.into_iter().map(of_key).collect()
-}
-
-fn leased(dealt: &[Dealt]) -> impl Iterator<Item = (Choice, usize)> {
-    dealt
-        .iter()
-        .flat_map(|of_key| &of_key.leases)
-        .flat_map(|(choice, blocks)| blocks.iter().flatten().map(|index| (*choice, *index)))
 }
 
 impl Testbed for LiveTestbed {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use ccl_abi::shared::job::CommunicatorName;
 use ccl_core::{Choice, CommShape, TaskKey};
 
-use super::Orders;
 use super::facts::Learnt;
+use super::plan::Orders;
 use crate::live::leases::{Block, Dealt};
 use crate::observe::seen::Seen;
 use crate::testbed::{KeySample, LeaseSample, TestbedError};
