@@ -177,6 +177,15 @@ pub trait Testbed {
         repetitions: u32,
     ) -> Result<Vec<f64>, TestbedError>;
 
+    /// From now on the job runs this whenever no iteration is tried; before the first time, NCCL as it
+    /// comes. A testbed that runs nothing between iterations has nothing to do.
+    ///
+    /// # Errors
+    /// A job that could not be told, or that is gone.
+    fn settle(&mut self, _approved: &Approved) -> Result<(), TestbedError> {
+        Ok(())
+    }
+
     /// The run is over: the job keeps this configuration, and no longer depends on this process.
     ///
     /// # Errors

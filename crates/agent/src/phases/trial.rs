@@ -153,6 +153,10 @@ impl Tuner<'_> {
             })?;
             self.file(candidate, outcome, ratio, pairs);
         }
+        if !winners.is_empty() {
+            let incumbent = self.approved_incumbent()?;
+            self.testbed.settle(&incumbent)?;
+        }
         Ok(())
     }
 

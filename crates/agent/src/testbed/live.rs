@@ -2,7 +2,8 @@
 //!
 //! The job runs at its own pace and is never stopped: an iteration of the testbed is the next
 //! iteration of the job that no rank has reached yet. What is approved for it is appended to the
-//! logs of all communicators; what its calls took is read from the rings, how long it took from the
+//! logs of all communicators, together with the way back: after the iteration the job runs what was
+//! settled before, whatever becomes of this process meanwhile. What its calls took is read from the rings, how long it took from the
 //! job's own lines. What ran is compared with what was ordered: an order that NCCL did not follow
 //! is a failure with both in its text, never a figure.
 //!
@@ -19,6 +20,7 @@ pub use job::{LiveError, LiveJob};
 
 use std::time::{Duration, Instant};
 
+use ccl_abi::shared::Refused;
 use ccl_core::{Choice, Configuration, NcclVersion, Source, TaskKey};
 
 use self::facts::Learnt;
@@ -28,7 +30,7 @@ use super::{IterationSample, KeyFacts, Testbed, TestbedError, TestbedInfo};
 use crate::guard::{Approved, ApprovedProbe};
 use crate::live::iterations::{Iteration, IterationFile};
 use crate::live::leases::rules;
-use crate::live::pilot::{Followed, Pilot};
+use crate::live::pilot::{Followed, Pilot, SteerError};
 use crate::observe::rings::Rings;
 
 /// How long the records of a finished iteration are waited for.
@@ -43,8 +45,8 @@ pub struct LiveTestbed {
     pilot: Pilot,
     rings: Rings,
     iterations: IterationFile,
-    /// What all calls run that are not leased.
-    applied: Configuration,
+    /// What the job runs whenever nothing is tried.
+    settled: Configuration,
     patience: Duration,
     elsewhere: Option<Box<dyn Testbed>>,
 }
@@ -110,7 +112,7 @@ impl LiveTestbed {
             pilot,
             rings,
             iterations,
-            applied: Configuration::default(),
+            settled: Configuration::default(),
             patience: job.patience,
             elsewhere: None,
         })
@@ -139,26 +141,26 @@ impl LiveTestbed {
             let reason = "it was left for good".to_owned();
             return Err(TestbedError::Gone { reason });
         }
-        let configuration = approved.configuration();
-        let is_new = *configuration != self.applied || !approved.leases().is_empty();
-        let failed = |reason: String| TestbedError::Failed { reason };
-        let learnt = &self.learnt;
-        let mut planned: Result<(u64, Orders), String> = Err("no communicator".to_owned());
-        self.pilot
-            .steer(|followed| {
-                let mut segments = Vec::new();
-                let number = learnt.next_iteration(followed, is_new);
-                planned = plan(learnt, approved, followed, number).map(|(entries, orders)| {
-                    if is_new {
-                        segments = entries;
-                    }
-                    (number, orders)
-                });
-                segments
-            })
-            .map_err(|error| failed(error.to_string()))?;
-        self.applied = configuration.clone();
-        planned.map_err(failed)
+        let is_new = *approved.configuration() != self.settled || !approved.leases().is_empty();
+        let (learnt, settled) = (&self.learnt, &self.settled);
+        let mut planned: Option<Result<(u64, Orders), TestbedError>> = None;
+        let steered = self.pilot.steer(|followed| {
+            let number = learnt.next_iteration(followed, is_new);
+            let (entries, orders) = match plan(learnt, approved, settled, followed, number) {
+                Ok(plan) => plan,
+                Err(error) => {
+                    planned = Some(Err(error));
+                    return Vec::new();
+                }
+            };
+            planned = Some(Ok((number, orders)));
+            if is_new { entries } else { Vec::new() }
+        });
+        steered.map_err(unsteered)?;
+        planned.unwrap_or_else(|| {
+            let reason = "it has no communicators".to_owned();
+            Err(TestbedError::Gone { reason })
+        })
     }
 
     /// Waits for the iteration to end and for its records.
@@ -242,6 +244,24 @@ impl Testbed for LiveTestbed {
         }
     }
 
+    fn settle(&mut self, approved: &Approved) -> Result<(), TestbedError> {
+        self.settled = approved.configuration().clone();
+        let (learnt, settled) = (&self.learnt, &self.settled);
+        let mut planned = Ok(());
+        let steered = self.pilot.steer(|followed| {
+            let number = learnt.next_iteration(followed, true);
+            match plan(learnt, approved, settled, followed, number) {
+                Ok((entries, _)) => entries,
+                Err(error) => {
+                    planned = Err(error);
+                    Vec::new()
+                }
+            }
+        });
+        steered.map_err(unsteered)?;
+        planned
+    }
+
     fn leave(&mut self, approved: &Approved) -> Result<(), TestbedError> {
         let policy = &approved.configuration().policy;
         let last = |name| rules(policy, shape_of(name)).unwrap_or_default();
@@ -256,5 +276,17 @@ impl Testbed for LiveTestbed {
         Err(TestbedError::NotMeasurable {
             reason: "nobody knows a running job's noise-free times".to_owned(),
         })
+    }
+}
+
+fn unsteered(error: SteerError) -> TestbedError {
+    match error {
+        SteerError::Refused {
+            name,
+            why: Refused::Frozen,
+        } => plan::frozen(name),
+        error => TestbedError::Failed {
+            reason: error.to_string(),
+        },
     }
 }
