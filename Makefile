@@ -4,6 +4,7 @@
 # make lint   the fast half of that
 # make plugin the shared object NCCL loads, target/release/libnccl-ccl-agent.so
 # make nccl   the NCCL the tests run, target/nccl/2.21.5/libnccl.so.2 (Linux x86-64, 148 MB once)
+# make gpu-test  live switching on a real GPU; writes doc/reference/gpu-validation.md (NCCL_LIBRARY=path)
 # make reference  the generated pages of doc/reference (graph-derivation needs recorded data)
 # make bench  the simulator's speed and the loop's own overhead per trial
 
@@ -15,7 +16,7 @@ NCCL_RELEASE := 2.21.5
 NCCL := target/nccl/$(NCCL_RELEASE)/libnccl.so.2
 NCCL_WHEEL_SHA256 := 49d8350629c7888701d1fd200934942671cb5c728f49acc5a0b3a768820bed29
 
-.PHONY: demo closed-loop test lint deny valgrind nccl bench plugin reference
+.PHONY: demo closed-loop test lint deny valgrind nccl bench plugin gpu-test reference
 
 demo:
 	$(CARGO) build --release --locked --bin ccl-agent
@@ -71,6 +72,15 @@ plugin:
 
 bench:
 	$(CARGO) bench --workspace --locked
+
+# The NCCL that is installed: NCCL_LIBRARY, else a Python environment's, else the loader's.
+gpu-test: plugin
+	$(CARGO) build --release --locked -p ccl-testbed
+	./target/release/ccl-testbed check --markdown doc/reference/gpu-validation.md \
+		--plugin $(CURDIR)/target/release/libnccl-ccl-agent.so \
+		--nccl $${NCCL_LIBRARY:-$$(python3 -c 'import glob, os, nvidia; \
+			print(glob.glob(os.path.join(list(nvidia.__path__)[0], "nccl/lib/libnccl.so.2"))[0])' \
+			2>/dev/null || echo libnccl.so.2)}
 
 reference:
 	$(CARGO) build --locked --bin ccl-agent

@@ -46,6 +46,9 @@ macro_rules! functions {
 
 functions! {
     init = b"cuInit": fn(c_uint);
+    driver_version = b"cuDriverGetVersion": fn(*mut c_int);
+    copy_in = b"cuMemcpyHtoD_v2": fn(u64, *const c_void, usize);
+    copy_out = b"cuMemcpyDtoH_v2": fn(*mut c_void, u64, usize);
     device_count = b"cuDeviceGetCount": fn(*mut c_int);
     device_name = b"cuDeviceGetName": fn(*mut c_char, c_int, c_int);
     retain_context = b"cuDevicePrimaryCtxRetain": fn(*mut Handle, c_int);
@@ -178,6 +181,41 @@ impl Driver {
             code,
             text,
         })
+    }
+
+    /// The CUDA version the driver is made for, as `major.minor`.
+    ///
+    /// # Errors
+    /// When the driver refuses.
+    pub fn version(&self) -> Result<String, DriverError> {
+        let mut code = 0;
+        // SAFETY: a place for one number.
+        let result = unsafe { (self.functions.driver_version)(&raw mut code) };
+        self.check("cuDriverGetVersion", result)?;
+        Ok(format!("{}.{}", code / 1000, code % 1000 / 10))
+    }
+
+    /// Copies numbers to the device and waits for that.
+    ///
+    /// # Errors
+    /// When the buffer does not hold them.
+    pub fn copy_in(&self, buffer: Buffer, values: &[f32]) -> Result<(), DriverError> {
+        let bytes = size_of_val(values);
+        // SAFETY: as many bytes as the slice has; the driver checks its own side.
+        let code = unsafe { (self.functions.copy_in)(buffer.0, values.as_ptr().cast(), bytes) };
+        self.check("cuMemcpyHtoD", code)
+    }
+
+    /// Copies numbers from the device and waits for that.
+    ///
+    /// # Errors
+    /// When the buffer does not hold as many.
+    pub fn copy_out(&self, values: &mut [f32], buffer: Buffer) -> Result<(), DriverError> {
+        let bytes = size_of_val(values);
+        // SAFETY: as above.
+        let code =
+            unsafe { (self.functions.copy_out)(values.as_mut_ptr().cast(), buffer.0, bytes) };
+        self.check("cuMemcpyDtoH", code)
     }
 
     /// Devices of this machine.

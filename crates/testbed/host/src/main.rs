@@ -1,5 +1,6 @@
 //! `ccl-testbed`: runs collectives through the NCCL of a path and reports what it really scheduled.
 
+mod check_command;
 mod job_command;
 
 use std::io::Write;
@@ -30,6 +31,14 @@ enum Command {
     Run(Run),
     /// Run a workload's iterations until somebody ends it, for an agent to attach to.
     Job(job_command::JobCommand),
+    /// Check live switching: results, agreement, obedience. Makes sense of GPUs.
+    Check(check_command::CheckCommand),
+    /// A rank of a check.
+    #[command(hide = true)]
+    CheckRank(check_command::PartCommand),
+    /// The agent of a check.
+    #[command(hide = true)]
+    CheckAgent(check_command::PartCommand),
 }
 
 #[derive(Args)]
@@ -151,6 +160,9 @@ fn main() -> ExitCode {
     let done = match Program::parse().command {
         Command::Run(run) => run.execute(),
         Command::Job(job) => job.execute(),
+        Command::Check(check) => check.execute(),
+        Command::CheckRank(part) => part.rank(),
+        Command::CheckAgent(part) => part.agent(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

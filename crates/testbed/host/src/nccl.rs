@@ -41,6 +41,18 @@ pub enum NcclError {
 #[derive(Clone, Copy)]
 pub struct UniqueId([u8; 128]);
 
+impl UniqueId {
+    /// As bytes, for ranks in other processes.
+    pub fn bytes(&self) -> &[u8; 128] {
+        &self.0
+    }
+
+    /// From another rank's bytes.
+    pub fn from_bytes(bytes: [u8; 128]) -> Self {
+        Self(bytes)
+    }
+}
+
 /// `ncclComm_t`.
 type CommHandle = *mut c_void;
 
