@@ -1,5 +1,6 @@
 //! `ccl-testbed`: runs collectives through the NCCL of a path and reports what it really scheduled.
 
+mod cost_command;
 mod job_command;
 
 use std::io::Write;
@@ -30,6 +31,8 @@ enum Command {
     Run(Run),
     /// Run a workload's iterations until somebody ends it, for an agent to attach to.
     Job(job_command::JobCommand),
+    /// Measure what the plugin costs the host.
+    Cost(cost_command::CostCommand),
 }
 
 #[derive(Args)]
@@ -151,6 +154,7 @@ fn main() -> ExitCode {
     let done = match Program::parse().command {
         Command::Run(run) => run.execute(),
         Command::Job(job) => job.execute(),
+        Command::Cost(cost) => cost.execute(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
