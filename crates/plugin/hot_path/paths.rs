@@ -217,7 +217,11 @@ struct Rank {
 
 impl Rank {
     fn open(name: &str, profiler: &'static ProfilerV6, folder: &Path) -> HotPath {
-        unsafe { std::env::set_var("CCL_AGENT_JOB", folder) };
+        // All of them, however many: none is to be cheap because it was left out.
+        unsafe {
+            std::env::set_var("CCL_AGENT_JOB", folder);
+            std::env::set_var("CCL_AGENT_SAMPLE", "1");
+        }
         // NCCL's mask lives as long as the process.
         let mask: &'static mut c_int = Box::leak(Box::new(0));
         let mut context = null_mut();

@@ -144,7 +144,8 @@ impl Phase {
         ns as f64 / self.calls.max(1) as f64
     }
 
-    /// Processor time of the threads that meet the plugin, nanoseconds a call.
+    /// Processor time of the threads that meet the plugin, the application's and the proxies', nanoseconds a
+    /// call.
     pub fn threads_ns(&self) -> f64 {
         self.per_call(self.application_ns + self.proxy_ns)
     }
@@ -273,24 +274,30 @@ impl Running {
         let process_ns = clock::process_ns();
         rank.barrier()?;
         let mut phase = Phase::default();
+        let (mut application, mut behind) = (Vec::new(), Vec::new());
         for batch in (0..PHASE).step_by(AHEAD) {
             let of_batch = from + batch..from + batch + AHEAD;
             let before = clock::thread_ns();
             let launched = self.enqueue(rank, side, of_batch, control.is_some(), &mut phase)?;
-            phase.application_ns += clock::thread_ns() - before;
+            application.push(clock::thread_ns() - before);
             let gone = |_| JobError::Thread("the proxy's has ended".to_owned());
             side.to_proxy.send(launched).map_err(|_| gone(()))?;
             let (used_ns, _) = side.from_proxy.recv().map_err(|_| gone(()))?;
-            phase.proxy_ns += used_ns;
+            behind.push(used_ns);
             // What the stub told of the launches.
             rank.launches()?;
         }
+        phase.application_ns = without_outliers(application);
+        phase.proxy_ns = without_outliers(behind);
         rank.synchronize()?;
         rank.barrier()?;
         if is_first {
             phase.process_ns = clock::process_ns() - process_ns;
             let mut damaged = 0;
-            while self.ring().is_some_and(|ring| ring.pop(&mut damaged).is_some()) {
+            while self
+                .ring()
+                .is_some_and(|ring| ring.pop(&mut damaged).is_some())
+            {
                 phase.records += 1;
             }
         }
@@ -314,8 +321,8 @@ impl Running {
             };
             let call = &self.calls[step.kind];
             let context = side.contexts[step.communicator].as_ref();
-            let context = context.filter(|_| is_told);
-            let mask = context.map_or(0, Context::called);
+            // Without the plugin all is the same but that it hears nothing.
+            let mask = context.filter(|_| is_told).map_or(0, Context::called);
             rank.collective(step.communicator, call.collective, call.bytes)?;
             let of = &mut side.sequences[step.communicator];
             let sequence = &mut of[call.collective as usize % 8];
@@ -327,6 +334,13 @@ impl Running {
         }
         Ok(all)
     }
+}
+
+/// The sum, were all of them the median: a batch in which another process had the caches is no measure.
+fn without_outliers(mut batches: Vec<u64>) -> u64 {
+    batches.sort_unstable();
+    let median = batches.get(batches.len() / 2).copied().unwrap_or(0);
+    median * batches.len() as u64
 }
 
 fn is_first(rank: &Rank) -> bool {

@@ -39,8 +39,8 @@ pub struct CostCommand {
     /// How often everything is measured.
     #[arg(long, default_value_t = 100)]
     rounds: usize,
-    /// One collective in how many is recorded, for each depth.
-    #[arg(long, value_delimiter = ',', default_value = "1,10")]
+    /// One collective in how many is recorded, for each depth. Default: as many as the plugin thinks fit.
+    #[arg(long, value_delimiter = ',')]
     sample: Vec<u32>,
     /// A JSON line instead of a table.
     #[arg(long)]
@@ -81,6 +81,9 @@ impl CostCommand {
             if self.plugin.is_some() {
                 std::env::set_var("CCL_AGENT_JOB", directory);
                 std::env::set_var("CCL_AGENT_MODE", "observe");
+                if !self.sample.is_empty() {
+                    std::env::set_var("CCL_AGENT_SAMPLE", "1");
+                }
             }
         }
         let driver = Driver::load().map_err(|error| error.to_string())?;
@@ -89,9 +92,13 @@ impl CostCommand {
         let mut names = vec!["no plugin".to_owned()];
         let mut settings = Vec::new();
         for (depth, kinds) in DEPTHS.iter().filter(|_| self.plugin.is_some()) {
+            let kinds = u32::try_from(*kinds).unwrap_or(0);
+            if self.sample.is_empty() {
+                names.push((*depth).to_owned());
+                settings.push(Control { kinds, one_in: 1 });
+            }
             for &one_in in &self.sample {
                 names.push(format!("{depth}, 1 in {one_in}"));
-                let kinds = u32::try_from(*kinds).unwrap_or(0);
                 settings.push(Control { kinds, one_in });
             }
         }
@@ -138,24 +145,39 @@ impl CostCommand {
         )?;
         writeln!(
             out,
-            "{:<22} {:>24} {:>26} {:>12} {:>9}",
-            "setting", "added ns a collective", "% of processor time", "% of wall", "records"
+            "{:<24} {:>18} {:>18} {:>22} {:>22} {:>9} {:>8}",
+            "added a collective by",
+            "application, ns",
+            "proxy, ns",
+            "% of application",
+            "% of process",
+            "% of wall",
+            "records"
         )?;
         for (setting, name) in names.iter().enumerate().skip(1) {
-            let added = of(setting, &|phase, none| phase.threads_ns() - none.threads_ns());
-            let share = of(setting, &|phase, none| {
-                let added = phase.threads_ns() - none.threads_ns();
-                100.0 * added / none.per_call(none.process_ns)
+            let on = |phase: &Phase| phase.per_call(phase.application_ns);
+            let behind = |phase: &Phase| phase.per_call(phase.proxy_ns);
+            let process = |phase: &Phase| phase.per_call(phase.process_ns);
+            let application = of(setting, &|phase, none| on(phase) - on(none));
+            let proxy = of(setting, &|phase, none| behind(phase) - behind(none));
+            let of_application = of(setting, &|phase, none| {
+                100.0 * (on(phase) - on(none)) / on(none)
             });
-            let added_ns = middle(added.clone());
+            let added = |phase: &Phase, none: &Phase| phase.threads_ns() - none.threads_ns();
+            let of_process = of(setting, &|phase, none| {
+                100.0 * added(phase, none) / process(none)
+            });
+            let added_ns = middle(of(setting, &added));
             let wall =
                 added_ns * measured.calls_per_iteration / (measured.iteration_us * 1e3) * 100.0;
             let records = of(setting, &|phase, _| phase.per_call(phase.records));
             writeln!(
                 out,
-                "{name:<22} {:>24} {:>26} {wall:>12.4} {:>9.3}",
-                interval(&added, 0),
-                interval(&share, 2),
+                "{name:<24} {:>18} {:>18} {:>22} {:>22} {wall:>9.4} {:>8.3}",
+                interval(&application, 0),
+                interval(&proxy, 0),
+                interval(&of_application, 2),
+                interval(&of_process, 2),
                 middle(records)
             )?;
         }
@@ -164,7 +186,11 @@ impl CostCommand {
 }
 
 fn interval(values: &[f64], digits: usize) -> String {
-    median_interval(values).map_or(String::new(), |Interval { median, ci95: [low, high] }| {
-        format!("{median:.digits$} [{low:.digits$}, {high:.digits$}]")
-    })
+    median_interval(values).map_or(
+        String::new(),
+        |Interval {
+             median,
+             ci95: [low, high],
+         }| { format!("{median:.digits$} [{low:.digits$}, {high:.digits$}]") },
+    )
 }

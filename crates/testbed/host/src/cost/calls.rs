@@ -48,7 +48,7 @@ pub struct Profiler(&'static ProfilerV6);
 pub struct Context {
     profiler: Profiler,
     context: *mut c_void,
-    rank: u32,
+    rank: c_int,
     shape: CommShape,
     pid: c_int,
 }
@@ -115,7 +115,7 @@ impl Profiler {
         (!context.is_null()).then_some(Context {
             profiler: self,
             context,
-            rank,
+            rank: number(rank),
             shape,
             pid: c_int::try_from(std::process::id()).unwrap_or(0),
         })
@@ -150,19 +150,22 @@ impl Enqueued {
     }
 }
 
-/// A descriptor, all zero as NCCL makes it.
-fn describe(kind: u64, parent: *mut c_void) -> DescriptorV6 {
-    // SAFETY: numbers and pointers, for which zero is a value.
-    let mut descriptor: DescriptorV6 = unsafe { std::mem::zeroed() };
-    descriptor.kind = kind;
-    descriptor.parent = parent;
-    descriptor
-}
-
 impl Context {
-    fn begin(&self, mut descriptor: DescriptorV6) -> *mut c_void {
+    /// In place, as NCCL does: a descriptor that was copied would cost more than most calls.
+    #[inline]
+    fn begin(
+        &self,
+        kind: u64,
+        parent: *mut c_void,
+        tell: impl FnOnce(&mut DescriptorV6),
+    ) -> *mut c_void {
         let mut handle = null_mut();
-        descriptor.rank = c_int::try_from(self.rank).unwrap_or(0);
+        // SAFETY: numbers and pointers, for which zero is a value.
+        let mut descriptor: DescriptorV6 = unsafe { std::mem::zeroed() };
+        descriptor.kind = kind;
+        descriptor.parent = parent;
+        descriptor.rank = self.rank;
+        tell(&mut descriptor);
         let start = self.profiler.0.start_event;
         // SAFETY: a place for a handle, and a descriptor whose member is the kind's.
         unsafe { start(self.context, &raw mut handle, &raw mut descriptor) };
@@ -187,8 +190,8 @@ impl Context {
     pub fn called(&self) -> u64 {
         let mask = u64::try_from(MASK.load(Ordering::Relaxed)).unwrap_or(0);
         if mask != 0 {
-            let group = self.begin(describe(GROUP_API, null_mut()));
-            let call = self.begin(describe(COLLECTIVE_API, group));
+            let group = self.begin(GROUP_API, null_mut(), |_| {});
+            let call = self.begin(COLLECTIVE_API, group, |_| {});
             self.end(call);
             self.end(group);
         }
@@ -200,10 +203,9 @@ impl Context {
     pub fn launched(&self, mask: u64, sequence: u64, enqueued: &Enqueued) -> Launched {
         let mut handle = null_mut();
         if mask != 0 {
-            let group = self.begin(describe(GROUP, null_mut()));
-            let mut descriptor = describe(kind::COLLECTIVE, null_mut());
+            let group = self.begin(GROUP, null_mut(), |_| {});
             let small = |n: u32| u8::try_from(n).unwrap_or(u8::MAX);
-            descriptor.of.collective = CollectiveV5 {
+            let collective = CollectiveV5 {
                 v4: CollectiveV4 {
                     sequence,
                     function: enqueued.collective.as_ptr(),
@@ -219,7 +221,9 @@ impl Context {
                 },
                 parent_group: group,
             };
-            handle = self.begin(descriptor);
+            handle = self.begin(kind::COLLECTIVE, null_mut(), |descriptor| {
+                descriptor.of.collective = collective;
+            });
             self.end(handle);
             self.end(group);
         }
@@ -252,7 +256,7 @@ impl Launched {
         }
         let Context { rank, shape, .. } = self.context;
         for channel in 0..self.enqueued.channels {
-            if network::takes_up(rank, shape, channel) {
+            if network::takes_up(rank.unsigned_abs(), shape, channel) {
                 self.network(channel, work, true);
                 self.network(channel, work, false);
             }
@@ -264,15 +268,18 @@ impl Launched {
         let mut handles = [null_mut(); 64];
         let handles = &mut handles[..self.enqueued.channels.min(64) as usize];
         for (channel, handle) in (0u8..).zip(handles.iter_mut()) {
-            let mut descriptor = describe(kind::KERNEL_CHANNEL, self.handle);
-            descriptor.of.kernel = KernelChannelV4 {
-                channel,
-                timer_ns: 1000,
-            };
-            *handle = context.begin(descriptor);
+            *handle = context.begin(kind::KERNEL_CHANNEL, self.handle, |descriptor| {
+                descriptor.of.kernel = KernelChannelV4 {
+                    channel,
+                    // Blocks begin and end in no order.
+                    timer_ns: 1000 + u64::from(channel) * 7 % 24,
+                };
+            });
         }
-        for handle in handles {
-            let stopped = StateArguments { timer_ns: 2000 };
+        for (channel, handle) in (0u64..).zip(handles) {
+            let stopped = StateArguments {
+                timer_ns: 2000 + channel * 11 % 24,
+            };
             context.state(*handle, state::KERNEL_CHANNEL_STOP, stopped);
             context.end(*handle);
         }
@@ -281,8 +288,7 @@ impl Launched {
     fn network(&self, channel: u32, work: Work, is_send: bool) {
         let context = &self.context;
         let number = |n: u64| c_int::try_from(n).unwrap_or(c_int::MAX);
-        let mut descriptor = describe(kind::PROXY_OP, self.handle);
-        descriptor.of.proxy_op = ProxyOp {
+        let proxy_op = ProxyOp {
             pid: context.pid,
             channel: u8::try_from(channel).unwrap_or(u8::MAX),
             peer: 0,
@@ -290,7 +296,9 @@ impl Launched {
             chunk_bytes: number(work.bytes),
             is_send: c_int::from(is_send),
         };
-        let operation = context.begin(descriptor);
+        let operation = context.begin(kind::PROXY_OP, self.handle, |descriptor| {
+            descriptor.of.proxy_op = proxy_op;
+        });
         let nothing = StateArguments { room: [0; 2] };
         context.state(operation, PROXY_OP_IN_PROGRESS, nothing);
         if self.mask & kind::PROXY_STEP != 0 {
@@ -308,9 +316,17 @@ impl Launched {
     fn transfers(&self, operation: *mut c_void, first: u32, some: u32, bytes: u64, is_send: bool) {
         let context = &self.context;
         let states = if is_send {
-            [state::SEND_GPU_WAIT, state::SEND_PEER_WAIT, state::SEND_WAIT]
+            [
+                state::SEND_GPU_WAIT,
+                state::SEND_PEER_WAIT,
+                state::SEND_WAIT,
+            ]
         } else {
-            [state::RECV_WAIT, state::RECV_FLUSH_WAIT, state::RECV_GPU_WAIT]
+            [
+                state::RECV_WAIT,
+                state::RECV_FLUSH_WAIT,
+                state::RECV_GPU_WAIT,
+            ]
         };
         let bytes = StateArguments {
             transfer_bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
@@ -318,11 +334,10 @@ impl Launched {
         let mut handles = [null_mut(); 8];
         let handles = &mut handles[..some.min(8) as usize];
         for (step, handle) in (first..).zip(handles.iter_mut()) {
-            let mut descriptor = describe(kind::PROXY_STEP, operation);
-            descriptor.of.proxy_step = ProxyStep {
-                step: c_int::try_from(step).unwrap_or(0),
-            };
-            *handle = context.begin(descriptor);
+            let step = c_int::try_from(step).unwrap_or(0);
+            *handle = context.begin(kind::PROXY_STEP, operation, |descriptor| {
+                descriptor.of.proxy_step = ProxyStep { step };
+            });
             context.state(*handle, states[0], bytes);
         }
         for state in &states[1..] {

@@ -72,11 +72,17 @@ mod tests {
         let shape = CommShape::new(16, 2);
         // Two loops of 2 channels x 16 chunks x 512 KiB.
         let ring = of_channel(&operation(Algorithm::Ring, 32 << 20), shape).unwrap();
-        assert_eq!((ring.transfers, ring.depth, ring.bytes), (2 * 30 * 2, 4, 1 << 18));
+        assert_eq!(
+            (ring.transfers, ring.depth, ring.bytes),
+            (2 * 30 * 2, 4, 1 << 18)
+        );
         let tree = of_channel(&operation(Algorithm::Tree, 32 << 20), shape).unwrap();
         assert_eq!((tree.transfers, tree.depth), (32, 8));
         let one_node = CommShape::new(8, 1);
-        assert_eq!(of_channel(&operation(Algorithm::Ring, 1 << 20), one_node), None);
+        assert_eq!(
+            of_channel(&operation(Algorithm::Ring, 1 << 20), one_node),
+            None
+        );
     }
 
     #[test]
