@@ -34,6 +34,7 @@ const CEILINGS: [(&str, u64, u64); 11] = [
     ("live_4096_entries_of_32_rules", 609, 710),
     ("live_chunk_size", 313, 360),
     ("collective", 935, 1080),
+    ("collective_that_is_not_sampled", 1, 1),
     ("collective_with_a_kernel", 1233, 1420),
     ("transfer", 610, 710),
     ("event_that_is_not_recorded", 89, 110),

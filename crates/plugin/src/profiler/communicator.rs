@@ -34,6 +34,8 @@ pub struct Communicator {
     is_described: AtomicBool,
     /// Whether the interface says how many channels a collective uses.
     is_exact: AtomicBool,
+    /// Collectives so far.
+    enqueued: AtomicU64,
     places: Box<[Place]>,
     next: AtomicU64,
     transfers: Box<[Transfer]>,
@@ -115,6 +117,7 @@ impl Communicator {
                 is_described: AtomicBool::new(false),
                 is_exact: AtomicBool::new(false),
                 places: (0..PLACES).map(|_| Place::default()).collect(),
+                enqueued: AtomicU64::new(0),
                 next: AtomicU64::new(1),
                 transfers: (0..TRANSFERS).map(|_| Transfer::default()).collect(),
                 next_transfer: AtomicU64::new(0),
@@ -197,7 +200,8 @@ impl Communicator {
         if control.kinds != self.kinds.load(Ordering::Relaxed) {
             self.want(control.kinds);
         }
-        let one_in = self.recorder.one_in(control);
+        let number = self.enqueued.fetch_add(1, Ordering::Relaxed);
+        let one_in = self.recorder.one_in(number, control);
         is_sampled(sequence, one_in).then_some(one_in)
     }
 

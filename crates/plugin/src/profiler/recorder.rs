@@ -102,10 +102,11 @@ impl Recorder {
         self.pid
     }
 
-    /// One collective in how many is recorded now. What an observer asks for goes before the budget.
-    pub fn one_in(&self, control: Control) -> u32 {
+    /// One collective in how many is recorded, when a communicator has come to this number. What an
+    /// observer asks for goes before the budget.
+    pub fn one_in(&self, number: u64, control: Control) -> u32 {
         match &self.budget {
-            Some(budget) if control.one_in == 1 => budget.one_in(clock::monotonic_ns),
+            Some(budget) if control.one_in == 1 => budget.one_in(number, clock::monotonic_ns),
             _ => control.one_in,
         }
     }

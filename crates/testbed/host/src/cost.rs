@@ -30,10 +30,9 @@ use crate::placement::Member;
 use crate::rank::Rank;
 use crate::world::{JobError, Libraries};
 
-/// Collectives that a rank enqueues ahead of the GPU.
-const AHEAD: usize = 64;
-/// Collectives of a phase, each rank; all ranks' records together must fit the ring.
-const PHASE: usize = 512;
+/// Collectives of a phase, each rank: it enqueues so many ahead of the GPU. Short, so that what is
+/// compared happens at about the same time on a machine that others use as well.
+const PHASE: usize = 64;
 
 /// What is measured.
 pub struct Measurement {
@@ -107,14 +106,16 @@ impl Measurement {
         });
         let shared = Arc::clone(&running);
         let ranks = world.run(libraries, Arc::new(NoTime), move |rank| shared.live(rank))?;
-        let mut rounds = vec![vec![Phase::default(); running.settings.len()]; self.rounds];
-        for phases in &ranks {
-            for (sums, phases) in rounds.iter_mut().zip(phases) {
-                for (sum, phase) in sums.iter_mut().zip(phases) {
-                    sum.add(phase);
-                }
-            }
-        }
+        let phase = |round: usize, setting: usize| {
+            let ranks: Vec<Phase> = ranks.iter().map(|rank| rank[round][setting]).collect();
+            Phase::of_all(&ranks)
+        };
+        let round = |round| {
+            (0..running.settings.len())
+                .map(|s| phase(round, s))
+                .collect()
+        };
+        let rounds = (0..self.rounds).map(round).collect();
         let losses = running.ring().map_or(0, |ring| {
             let losses = ring.losses();
             losses.dropped + losses.crowded + losses.late
@@ -130,12 +131,25 @@ impl Measurement {
 }
 
 impl Phase {
-    fn add(&mut self, other: &Self) {
-        self.calls += other.calls;
-        self.application_ns += other.application_ns;
-        self.proxy_ns += other.proxy_ns;
-        self.process_ns += other.process_ns;
-        self.records += other.records;
+    /// All ranks'. The application's threads are taken to be like the median one: where another process had
+    /// the caches, that is no measure of this one. Proxies differ in what they have to do, and are summed up.
+    fn of_all(ranks: &[Self]) -> Self {
+        let sum = |what: fn(&Self) -> u64| ranks.iter().map(what).sum::<u64>();
+        let mut each_ns: Vec<u64> = ranks.iter().filter_map(Self::application_call_ns).collect();
+        each_ns.sort_unstable();
+        let median_ns = each_ns.get(each_ns.len() / 2).copied().unwrap_or(0);
+        let calls = sum(|phase| phase.calls);
+        Self {
+            calls,
+            application_ns: median_ns * calls,
+            proxy_ns: sum(|phase| phase.proxy_ns),
+            process_ns: sum(|phase| phase.process_ns),
+            records: sum(|phase| phase.records),
+        }
+    }
+
+    fn application_call_ns(&self) -> Option<u64> {
+        self.application_ns.checked_div(self.calls)
     }
 
     /// Nanoseconds for each call.
@@ -273,26 +287,16 @@ impl Running {
         }
         let process_ns = clock::process_ns();
         rank.barrier()?;
+        // Twice, of which the second counts: the first ends what another setting began, and gets the
+        // plugin's memory into the caches.
         let mut phase = Phase::default();
-        let (mut application, mut behind) = (Vec::new(), Vec::new());
-        for batch in (0..PHASE).step_by(AHEAD) {
-            let of_batch = from + batch..from + batch + AHEAD;
-            let before = clock::thread_ns();
-            let launched = self.enqueue(rank, side, of_batch, control.is_some(), &mut phase)?;
-            application.push(clock::thread_ns() - before);
-            let gone = |_| JobError::Thread("the proxy's has ended".to_owned());
-            side.to_proxy.send(launched).map_err(|_| gone(()))?;
-            let (used_ns, _) = side.from_proxy.recv().map_err(|_| gone(()))?;
-            behind.push(used_ns);
-            // What the stub told of the launches.
-            rank.launches()?;
+        for _ in 0..2 {
+            phase = self.batch(rank, side, from, control.is_some())?;
         }
-        phase.application_ns = without_outliers(application);
-        phase.proxy_ns = without_outliers(behind);
         rank.synchronize()?;
         rank.barrier()?;
         if is_first {
-            phase.process_ns = clock::process_ns() - process_ns;
+            phase.process_ns = (clock::process_ns() - process_ns) / 2;
             let mut damaged = 0;
             while self
                 .ring()
@@ -300,8 +304,28 @@ impl Running {
             {
                 phase.records += 1;
             }
+            phase.records /= 2;
         }
         rank.barrier()?;
+        Ok(phase)
+    }
+
+    fn batch(
+        &self,
+        rank: &mut Rank,
+        side: &mut Side,
+        from: usize,
+        is_told: bool,
+    ) -> Result<Phase, JobError> {
+        let mut phase = Phase::default();
+        let before = clock::thread_ns();
+        let launched = self.enqueue(rank, side, from..from + PHASE, is_told, &mut phase)?;
+        phase.application_ns = clock::thread_ns() - before;
+        let gone = || JobError::Thread("the proxy's has ended".to_owned());
+        side.to_proxy.send(launched).map_err(|_| gone())?;
+        (phase.proxy_ns, _) = side.from_proxy.recv().map_err(|_| gone())?;
+        // What the stub told of the launches.
+        rank.launches()?;
         Ok(phase)
     }
 
@@ -313,7 +337,7 @@ impl Running {
         is_told: bool,
         phase: &mut Phase,
     ) -> Result<Vec<Launched>, JobError> {
-        let mut all = Vec::with_capacity(AHEAD);
+        let mut all = Vec::with_capacity(PHASE);
         for number in which {
             let step = self.steps[number % self.steps.len()];
             let Some(enqueued) = side.enqueued[step.kind] else {
@@ -334,13 +358,6 @@ impl Running {
         }
         Ok(all)
     }
-}
-
-/// The sum, were all of them the median: a batch in which another process had the caches is no measure.
-fn without_outliers(mut batches: Vec<u64>) -> u64 {
-    batches.sort_unstable();
-    let median = batches.get(batches.len() / 2).copied().unwrap_or(0);
-    median * batches.len() as u64
 }
 
 fn is_first(rank: &Rank) -> bool {

@@ -1,5 +1,7 @@
 //! `ccl-testbed cost`: what the plugin costs, per collective and as a share of the host's time.
 
+mod tuners;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -37,12 +39,15 @@ pub struct CostCommand {
     #[arg(long, default_value = "dgx-h100")]
     cluster: String,
     /// How often everything is measured.
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 1000)]
     rounds: usize,
     /// One collective in how many is recorded, for each depth. Default: as many as the plugin thinks fit.
     #[arg(long, value_delimiter = ',')]
     sample: Vec<u32>,
-    /// A JSON line instead of a table.
+    /// Measure what the plugin's tuner costs instead, in its modes, in so many runs of each.
+    #[arg(long, value_name = "RUNS", requires = "plugin")]
+    tuner: Option<usize>,
+    /// A JSON line instead of a table: the calls without the profiler.
     #[arg(long)]
     json: bool,
 }
@@ -59,6 +64,9 @@ const DEPTHS: [(&str, u64); 3] = [
 impl CostCommand {
     /// Measures and prints.
     pub fn execute(self) -> Result<(), String> {
+        if let (Some(runs), Some(plugin)) = (self.tuner, &self.plugin) {
+            return tuners::execute(&self, plugin, runs);
+        }
         let path = self.workload.display();
         let text = std::fs::read_to_string(&self.workload).map_err(|e| format!("{path}: {e}"))?;
         let workload = WorkloadSpec::parse(&text).map_err(|error| format!("{path}: {error}"))?;
