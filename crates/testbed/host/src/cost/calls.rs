@@ -36,6 +36,9 @@ const COLLECTIVE_API: u64 = 1 << 9;
 /// `ncclProfilerProxyOpInProgress_v4`.
 const PROXY_OP_IN_PROGRESS: u32 = 19;
 
+/// `MAXCHANNELS`.
+const MOST_CHANNELS: usize = 64;
+
 /// NCCL's variable.
 static MASK: AtomicI32 = AtomicI32::new(0);
 
@@ -243,65 +246,92 @@ impl Context {
 }
 
 impl Launched {
-    /// While and after it runs, on the proxy's thread.
+    /// While and after it runs, on the proxy's thread. Network work is taken up before the kernel ends, and
+    /// is over before it.
     pub fn progress(&self) {
-        if self.mask & kind::KERNEL_CHANNEL != 0 {
-            self.kernel();
-        }
-        let Some(work) = self.enqueued.work else {
-            return;
-        };
-        if self.mask & (kind::PROXY_OP | kind::PROXY_STEP) == 0 {
-            return;
-        }
-        let Context { rank, shape, .. } = self.context;
-        for channel in 0..self.enqueued.channels {
-            if network::takes_up(rank.unsigned_abs(), shape, channel) {
-                self.network(channel, work, true);
-                self.network(channel, work, false);
+        let mut operations = [(null_mut(), false); 2 * MOST_CHANNELS];
+        let mut begun = 0;
+        if let Some(work) = self.enqueued.work
+            && self.mask & (kind::PROXY_OP | kind::PROXY_STEP) != 0
+        {
+            let Context { rank, shape, .. } = self.context;
+            for channel in 0..self.channels() {
+                if !network::takes_up(rank.unsigned_abs(), shape, u32::from(channel)) {
+                    continue;
+                }
+                for is_send in [true, false] {
+                    operations[begun] = (self.begin_network(channel, work, is_send), is_send);
+                    begun += 1;
+                }
             }
+        }
+        let mut kernels = [null_mut(); MOST_CHANNELS];
+        let kernels = &mut kernels[..usize::from(self.channels())];
+        let tells_kernels = self.mask & kind::KERNEL_CHANNEL != 0;
+        if tells_kernels {
+            self.begin_kernel(kernels);
+        }
+        for &(operation, is_send) in &operations[..begun] {
+            self.network(operation, is_send);
+        }
+        if tells_kernels {
+            self.end_kernel(kernels);
         }
     }
 
-    fn kernel(&self) {
-        let context = &self.context;
-        let mut handles = [null_mut(); 64];
-        let handles = &mut handles[..self.enqueued.channels.min(64) as usize];
+    fn channels(&self) -> u8 {
+        let most = u32::try_from(MOST_CHANNELS).unwrap_or(0);
+        u8::try_from(self.enqueued.channels.min(most)).unwrap_or(0)
+    }
+
+    fn begin_kernel(&self, handles: &mut [*mut c_void]) {
         for (channel, handle) in (0u8..).zip(handles.iter_mut()) {
-            *handle = context.begin(kind::KERNEL_CHANNEL, self.handle, |descriptor| {
-                descriptor.of.kernel = KernelChannelV4 {
-                    channel,
-                    // Blocks begin and end in no order.
-                    timer_ns: 1000 + u64::from(channel) * 7 % 24,
-                };
-            });
+            let begin = self
+                .context
+                .begin(kind::KERNEL_CHANNEL, self.handle, |descriptor| {
+                    descriptor.of.kernel = KernelChannelV4 {
+                        channel,
+                        // Blocks begin and end in no order.
+                        timer_ns: 1000 + u64::from(channel) * 7 % 24,
+                    };
+                });
+            *handle = begin;
         }
+    }
+
+    fn end_kernel(&self, handles: &[*mut c_void]) {
         for (channel, handle) in (0u64..).zip(handles) {
             let stopped = StateArguments {
                 timer_ns: 2000 + channel * 11 % 24,
             };
-            context.state(*handle, state::KERNEL_CHANNEL_STOP, stopped);
-            context.end(*handle);
+            self.context
+                .state(*handle, state::KERNEL_CHANNEL_STOP, stopped);
+            self.context.end(*handle);
         }
     }
 
-    fn network(&self, channel: u32, work: Work, is_send: bool) {
+    fn begin_network(&self, channel: u8, work: Work, is_send: bool) -> *mut c_void {
         let context = &self.context;
         let number = |n: u64| c_int::try_from(n).unwrap_or(c_int::MAX);
         let proxy_op = ProxyOp {
             pid: context.pid,
-            channel: u8::try_from(channel).unwrap_or(u8::MAX),
+            channel,
             peer: 0,
             steps: number(work.transfers.into()),
             chunk_bytes: number(work.bytes),
             is_send: c_int::from(is_send),
         };
-        let operation = context.begin(kind::PROXY_OP, self.handle, |descriptor| {
+        context.begin(kind::PROXY_OP, self.handle, |descriptor| {
             descriptor.of.proxy_op = proxy_op;
-        });
+        })
+    }
+
+    fn network(&self, operation: *mut c_void, is_send: bool) {
         let nothing = StateArguments { room: [0; 2] };
-        context.state(operation, PROXY_OP_IN_PROGRESS, nothing);
-        if self.mask & kind::PROXY_STEP != 0 {
+        self.context.state(operation, PROXY_OP_IN_PROGRESS, nothing);
+        if let Some(work) = self.enqueued.work
+            && self.mask & kind::PROXY_STEP != 0
+        {
             let mut first = 0;
             while first < work.transfers {
                 let some = work.depth.min(work.transfers - first);
@@ -309,7 +339,7 @@ impl Launched {
                 first += some;
             }
         }
-        context.end(operation);
+        self.context.end(operation);
     }
 
     /// As many transfers as are under way at once.
