@@ -6,7 +6,7 @@
 # make nccl   the NCCL the tests run, target/nccl/2.21.5/libnccl.so.2 (Linux x86-64, 148 MB once)
 # make gpu-test  live switching on a real GPU; writes doc/reference/gpu-validation.md (NCCL_LIBRARY=path)
 # make reference  the generated pages of doc/reference (graph-derivation needs recorded data)
-# make bench  the simulator's speed and the loop's own overhead per trial
+# make bench  the simulator's speed, the loop's own overhead per trial, what the plugin costs the host
 
 CARGO ?= cargo
 DEMO_ARTIFACTS ?= artifacts
@@ -16,7 +16,7 @@ NCCL_RELEASE := 2.21.5
 NCCL := target/nccl/$(NCCL_RELEASE)/libnccl.so.2
 NCCL_WHEEL_SHA256 := 49d8350629c7888701d1fd200934942671cb5c728f49acc5a0b3a768820bed29
 
-.PHONY: demo closed-loop test lint deny valgrind nccl bench plugin gpu-test reference
+.PHONY: demo closed-loop test lint deny valgrind nccl bench plugin plugin-cost gpu-test reference
 
 demo:
 	$(CARGO) build --release --locked --bin ccl-agent
@@ -70,8 +70,22 @@ plugin:
 	$(CARGO) build --release --locked -p ccl-plugin
 	cp target/release/libnccl_ccl_agent.so target/release/libnccl-ccl-agent.so
 
-bench:
+bench: $(if $(CCL_NCCL_2_21),,nccl)
 	$(CARGO) bench --workspace --locked
+	$(MAKE) plugin-cost
+
+# What the plugin costs a host program (doc/reference/plugin-cost.md). Takes about six minutes.
+COST := LD_LIBRARY_PATH=target/stub-release target/release/ccl-testbed cost \
+	--nccl $(or $(CCL_NCCL_2_21),$(NCCL)) --plugin target/release/libnccl_ccl_agent.so
+plugin-cost: $(if $(CCL_NCCL_2_21),,nccl)
+	$(CARGO) build --release --locked -p ccl-testbed -p ccl-stub-driver -p ccl-stub-nvml -p ccl-plugin
+	mkdir -p target/stub-release
+	ln -sf ../release/libccl_stub_cuda.so target/stub-release/libcuda.so.1
+	ln -sf ../release/libccl_stub_nvml.so target/stub-release/libnvidia-ml.so.1
+	$(COST) --workload workload/autoccl/torch-demo.json
+	$(COST) --workload workload/modern/nccl-tests-sweep.json
+	$(COST) --workload workload/autoccl/torch-demo.json --sample 1,10
+	$(COST) --workload workload/autoccl/torch-demo.json --rounds 300 --tuner 25
 
 # The NCCL that is installed: NCCL_LIBRARY, else a Python environment's, else the loader's.
 gpu-test: plugin

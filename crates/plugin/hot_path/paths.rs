@@ -25,8 +25,9 @@ pub const TUNER: [&str; 7] = [
     "live_chunk_size",
 ];
 /// Told during and after one.
-pub const PROFILER: [&str; 4] = [
+pub const PROFILER: [&str; 5] = [
     "collective",
+    "collective_that_is_not_sampled",
     "collective_with_a_kernel",
     "transfer",
     "event_that_is_not_recorded",
@@ -217,7 +218,11 @@ struct Rank {
 
 impl Rank {
     fn open(name: &str, profiler: &'static ProfilerV6, folder: &Path) -> HotPath {
-        unsafe { std::env::set_var("CCL_AGENT_JOB", folder) };
+        // All of them, however many: none is to be cheap because it was left out.
+        unsafe {
+            std::env::set_var("CCL_AGENT_JOB", folder);
+            std::env::set_var("CCL_AGENT_SAMPLE", "1");
+        }
         // NCCL's mask lives as long as the process.
         let mask: &'static mut c_int = Box::leak(Box::new(0));
         let mut context = null_mut();
@@ -234,10 +239,15 @@ impl Rank {
             _ => kind::COLLECTIVE | kind::KERNEL_CHANNEL,
         };
         let kinds = u32::try_from(kinds).unwrap();
-        let control = Control { kinds, one_in: 1 };
+        let one_in = match name {
+            "collective_that_is_not_sampled" => u32::MAX,
+            _ => 1,
+        };
+        let control = Control { kinds, one_in };
         Ring::new(ring.words()).unwrap().ask(control);
         let (calls, rounds): (u64, Box<dyn FnMut(u64)>) = match name {
             "collective" => (2, Box::new(move |rounds| rank.collectives(rounds))),
+            "collective_that_is_not_sampled" => (4, Box::new(move |rounds| rank.unsampled(rounds))),
             "collective_with_a_kernel" => (5, Box::new(move |rounds| rank.with_a_kernel(rounds))),
             "transfer" => (4, rank.transfers()),
             "event_that_is_not_recorded" => (1, Box::new(move |rounds| rank.nothing(rounds))),
@@ -270,6 +280,20 @@ impl Rank {
         for _ in 0..rounds {
             let handle = self.start(&mut descriptor);
             self.stop(handle);
+        }
+    }
+
+    /// What NCCL begins for a collective and one kernel channel of which nothing is recorded.
+    fn unsampled(self, rounds: u64) {
+        let mut descriptor = collective();
+        descriptor.of.collective.v4.sequence = 1;
+        let mut api = describe(1 << 9, null_mut());
+        let mut group = describe(1 << 0, null_mut());
+        let mut kernel = describe(kind::KERNEL_CHANNEL, null_mut());
+        for _ in 0..rounds {
+            for event in [&mut api, &mut group, &mut descriptor, &mut kernel] {
+                assert!(self.start(event).is_null());
+            }
         }
     }
 

@@ -33,8 +33,8 @@ pub struct Recording {
     pub job: PathBuf,
     /// How much.
     pub depth: Depth,
-    /// One collective in this many.
-    pub one_in: u32,
+    /// One collective in this many; `None`: as many as cost little (`profiler::budget`).
+    pub one_in: Option<u32>,
     /// The durations come from a simulation, and are marked so.
     pub is_simulated: bool,
 }
@@ -72,9 +72,10 @@ impl Mode {
         }
     }
 
-    /// What to record: everything, wherever a job directory is named and the mode is not `off`.
-    /// `CCL_AGENT_DEPTH` (`collectives`, `kernels`, `transfers`) and `CCL_AGENT_SAMPLE` (one in how
-    /// many) ask for less; what cannot be read of them means nothing is recorded.
+    /// What to record, wherever a job directory is named and the mode is not `off`: everything, and of so
+    /// many collectives as cost little. `CCL_AGENT_DEPTH` (`collectives`, `kernels`, `transfers`) asks for
+    /// less, and `CCL_AGENT_SAMPLE` for one in exactly so many; what cannot be read of them means nothing
+    /// is recorded.
     pub fn recording(variable: impl Fn(&str) -> Option<String>) -> Option<Recording> {
         let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
         if variable("CCL_AGENT_MODE").as_deref() == Some("off") {
@@ -87,8 +88,8 @@ impl Mode {
             Some(_) => return None,
         };
         let one_in = match variable("CCL_AGENT_SAMPLE") {
-            None => 1,
-            Some(text) => text.parse().ok().filter(|n| *n > 0)?,
+            None => None,
+            Some(text) => Some(text.parse().ok().filter(|n| *n > 0)?),
         };
         Some(Recording {
             job: PathBuf::from(variable("CCL_AGENT_JOB")?),
@@ -126,7 +127,7 @@ mod tests {
         let all = recording(&[job]).unwrap();
         assert_eq!(
             (all.depth, all.one_in, all.is_simulated),
-            (Depth::Transfers, 1, false)
+            (Depth::Transfers, None, false)
         );
         let less = [
             job,
@@ -134,7 +135,7 @@ mod tests {
             ("CCL_AGENT_SAMPLE", "10"),
         ];
         let less = recording(&less).unwrap();
-        assert_eq!((less.depth, less.one_in), (Depth::Kernels, 10));
+        assert_eq!((less.depth, less.one_in), (Depth::Kernels, Some(10)));
         for nothing in [
             vec![],
             vec![job, ("CCL_AGENT_MODE", "off")],

@@ -11,6 +11,7 @@
 //! Not recorded: send and receive, copy-engine collectives, network plugins' own events, and the work
 //! that another process's proxy does for this one (PXN), whose events that process gets.
 
+pub mod budget;
 pub mod clock;
 pub mod collective;
 pub mod communicator;

@@ -42,7 +42,11 @@ impl Job {
         let folder = FOLDER.get_or_init(|| {
             let folder = std::env::temp_dir().join(format!("ccl-profiler-{}", std::process::id()));
             std::fs::create_dir_all(&folder).unwrap();
-            unsafe { std::env::set_var("CCL_AGENT_JOB", &folder) };
+            // All of them: what is thinned out is another test program's (`budget.rs`).
+            unsafe {
+                std::env::set_var("CCL_AGENT_JOB", &folder);
+                std::env::set_var("CCL_AGENT_SAMPLE", "1");
+            }
             folder
         });
         // The ring is there once anything was initialised.
@@ -459,6 +463,46 @@ fn what_is_not_recorded_has_a_null_handle() {
     rank.close();
     let records = job.records();
     assert_eq!((records.len(), records[0].is_complete), (1, false));
+}
+
+/// NCCL begins children whatever became of their parent; of a collective that is not sampled they must come
+/// to nothing at the first look, and be no loss.
+#[test]
+fn parts_of_what_is_not_sampled_are_nothing() {
+    let job = Job::new();
+    let one_in = 10;
+    job.ring().ask(Control { kinds: ALL, one_in });
+    let rank = of_v5(&V6);
+    let before = job.ring().losses();
+    let mut sampled = 0;
+    for sequence in 0..100 {
+        let collective = rank.start(v6::collective(sequence, 2));
+        rank.stop(collective);
+        assert_eq!(collective.is_null(), !is_sampled(sequence, one_in));
+        let operation = rank.start(v6::proxy_op(collective, pid()));
+        let transfer = rank.start(v6::transfer(operation, 0));
+        let kernels = [0, 1].map(|channel| rank.start(v6::kernel(collective, channel, 5)));
+        for part in [operation, transfer].iter().chain(&kernels) {
+            assert_eq!(part.is_null(), collective.is_null());
+        }
+        rank.stop(transfer);
+        rank.stop(operation);
+        for kernel in kernels {
+            rank.state(kernel, state::KERNEL_CHANNEL_STOP, 9);
+            rank.stop(kernel);
+        }
+        sampled += u32::from(!collective.is_null());
+    }
+    let records = job.records();
+    assert!((5..=15).contains(&sampled), "{sampled}");
+    assert_eq!(records.len(), sampled as usize);
+    for record in records {
+        assert!(record.is_complete && record.channels == 2 && record.transfers == 1);
+        assert_eq!(record.sampled, one_in);
+    }
+    let losses = job.ring().losses();
+    assert_eq!((losses.late, losses.crowded), (before.late, before.crowded));
+    rank.close();
 }
 
 #[test]

@@ -33,23 +33,31 @@ pub fn median_interval(values: &[f64]) -> Option<Interval> {
     let sorted = sorted(values);
     let median = median(&sorted)?;
     let n = sorted.len();
-    // Largest k with 2 P(Binomial(n, 1/2) < k) <= 5 %.
-    let mut below = 0.0;
-    let mut probability = 0.5_f64.powi(i32::try_from(n).ok()?);
-    let mut k = 0;
-    while k < n / 2 && 2.0 * (below + probability) <= 0.05 {
-        below += probability;
-        #[allow(clippy::cast_precision_loss)] // sample counts
-        {
-            probability *= (n - k) as f64 / (k + 1) as f64;
-        }
-        k += 1;
-    }
-    let low = k.saturating_sub(1);
+    let low = below_the_middle(n)?.saturating_sub(1);
     Some(Interval {
         median,
         ci95: [*sorted.get(low)?, *sorted.get(n - 1 - low)?],
     })
+}
+
+/// Largest k with 2 P(Binomial(n, 1/2) < k) <= 5 %.
+#[allow(clippy::cast_precision_loss)] // sample counts
+fn below_the_middle(n: usize) -> Option<usize> {
+    let mut below = 0.0;
+    let mut probability = 0.5_f64.powi(i32::try_from(n).ok()?);
+    if n > 1000 {
+        // Half to the power of n is soon no number any more, and the normal distribution as good.
+        let half = n as f64 / 2.0;
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // below n
+        return Some((half - 1.96 * half.sqrt() / 2.0_f64.sqrt()) as usize);
+    }
+    let mut k = 0;
+    while k < n / 2 && 2.0 * (below + probability) <= 0.05 {
+        below += probability;
+        probability *= (n - k) as f64 / (k + 1) as f64;
+        k += 1;
+    }
+    Some(k)
 }
 
 /// Robust relative standard deviation: 1.4826 x the median absolute deviation over the median
@@ -82,5 +90,18 @@ mod tests {
         let quiet = relative_noise(&values).unwrap();
         values.push(1000.0);
         assert!(relative_noise(&values).unwrap() < 2.0 * quiet);
+    }
+
+    #[test]
+    fn many_samples_have_an_interval_too() {
+        for n in [1000_u16, 1001, 1500, 5000] {
+            let values: Vec<f64> = (0..n).map(f64::from).collect();
+            let [low, high] = median_interval(&values).unwrap().ci95;
+            let width = 1.96 * f64::from(n).sqrt();
+            assert!(
+                (high - low - width).abs() < 4.0,
+                "{n}: {low} to {high}, not {width}"
+            );
+        }
     }
 }

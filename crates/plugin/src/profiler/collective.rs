@@ -59,6 +59,19 @@ impl Span {
         self.last_ns.store(0, Relaxed);
     }
 
+    /// Most channels change nothing, and a look is cheaper than a change that is none.
+    fn starts(&self, ns: u64) {
+        if ns < self.first_ns.load(Relaxed) {
+            self.first_ns.fetch_min(ns, Relaxed);
+        }
+    }
+
+    fn ends(&self, ns: u64) {
+        if ns > self.last_ns.load(Relaxed) {
+            self.last_ns.fetch_max(ns, Relaxed);
+        }
+    }
+
     fn duration_ns(&self) -> Option<u64> {
         let (first, last) = (self.first_ns.load(Relaxed), self.last_ns.load(Relaxed));
         last.checked_sub(first).filter(|_| first != u64::MAX)
@@ -136,6 +149,11 @@ impl Place {
         true
     }
 
+    /// Kernel channels that were told of.
+    pub fn kernels(&self) -> u64 {
+        self.kernels.load(Relaxed)
+    }
+
     /// Whether the kernel channels were counted beforehand.
     pub fn expects_channels(&self) -> bool {
         self.ids.load(Relaxed).to_le_bytes()[6] == 1
@@ -168,19 +186,19 @@ impl Place {
     pub fn kernel_began(&self, timer_ns: Option<u64>, now_ns: u64) {
         self.kernels.fetch_add(1, Relaxed);
         match timer_ns {
-            Some(timer) => self.device.first_ns.fetch_min(timer, Relaxed),
-            None => self.host.first_ns.fetch_min(now_ns, Relaxed),
-        };
+            Some(timer) => self.device.starts(timer),
+            None => self.host.starts(now_ns),
+        }
     }
 
     /// A kernel's channel ended, by the GPU's timer.
     pub fn kernel_ended_at(&self, timer_ns: u64) {
-        self.device.last_ns.fetch_max(timer_ns, Relaxed);
+        self.device.ends(timer_ns);
     }
 
     /// A part ended, by the host's clock.
     pub fn seen_at(&self, now_ns: u64) {
-        self.host.last_ns.fetch_max(now_ns, Relaxed);
+        self.host.ends(now_ns);
     }
 
     /// Adds what a transfer spent in a state.

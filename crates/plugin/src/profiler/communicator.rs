@@ -34,6 +34,8 @@ pub struct Communicator {
     is_described: AtomicBool,
     /// Whether the interface says how many channels a collective uses.
     is_exact: AtomicBool,
+    /// Collectives so far.
+    enqueued: AtomicU64,
     places: Box<[Place]>,
     next: AtomicU64,
     transfers: Box<[Transfer]>,
@@ -115,6 +117,7 @@ impl Communicator {
                 is_described: AtomicBool::new(false),
                 is_exact: AtomicBool::new(false),
                 places: (0..PLACES).map(|_| Place::default()).collect(),
+                enqueued: AtomicU64::new(0),
                 next: AtomicU64::new(1),
                 transfers: (0..TRANSFERS).map(|_| Transfer::default()).collect(),
                 next_transfer: AtomicU64::new(0),
@@ -155,13 +158,14 @@ impl Communicator {
         }
     }
 
-    /// An event begins; the number of its handle, 0 when it is not recorded.
-    pub fn start(&self, event: Event) -> u64 {
+    /// An event begins; the number of its handle, 0 when it is not recorded. `one_in` is what
+    /// [`Communicator::wants`] said of a collective.
+    pub fn start(&self, event: Event, one_in: u32) -> u64 {
         if !self.is_open.load(Ordering::Relaxed) || !self.recorder.is_ours() {
             return 0;
         }
         match event {
-            Event::Collective(collective) => self.start_collective(&collective),
+            Event::Collective(collective) => self.start_collective(&collective, one_in),
             Event::ProxyOp { parent, pid } => {
                 // Another process's collective: the parent is a handle of that process.
                 if pid != self.recorder.pid() {
@@ -186,15 +190,23 @@ impl Communicator {
         }
     }
 
-    fn start_collective(&self, collective: &Collective) -> u64 {
-        let ring = self.recorder.ring();
-        let control = ring.control();
+    /// Of a collective that is to be recorded, one in how many is; known before more of it is read. What
+    /// an observer asked for meanwhile is passed on to NCCL here.
+    pub fn wants(&self, sequence: u64) -> Option<u32> {
+        if !self.is_open.load(Ordering::Relaxed) || !self.recorder.is_ours() {
+            return None;
+        }
+        let control = self.recorder.ring().control();
         if control.kinds != self.kinds.load(Ordering::Relaxed) {
             self.want(control.kinds);
         }
-        if !is_sampled(collective.sequence, control.one_in) {
-            return 0;
-        }
+        let number = self.enqueued.fetch_add(1, Ordering::Relaxed);
+        let one_in = self.recorder.one_in(number, control);
+        is_sampled(sequence, one_in).then_some(one_in)
+    }
+
+    fn start_collective(&self, collective: &Collective, one_in: u32) -> u64 {
+        let ring = self.recorder.ring();
         if let Some(id) = collective.comm_id
             && !self.is_described.swap(true, Ordering::Relaxed)
         {
@@ -210,7 +222,7 @@ impl Communicator {
         }
         let generation = self.next.fetch_add(1, Ordering::Relaxed);
         self.sweep(generation);
-        let expect = self.expectation(collective, control.kinds);
+        let expect = self.expectation(collective, self.kinds.load(Ordering::Relaxed));
         let index = Self::place_of(generation);
         let Some(place) = self.places.get(index) else {
             return 0;
@@ -220,13 +232,7 @@ impl Communicator {
             // A whole round ago, and something of it never ended.
             self.publish(place, before);
         }
-        if !place.take(
-            generation,
-            collective,
-            expect,
-            control.one_in,
-            monotonic_ns(),
-        ) {
+        if !place.take(generation, collective, expect, one_in, monotonic_ns()) {
             ring.count_crowded();
             return 0;
         }
@@ -270,8 +276,9 @@ impl Communicator {
 
     fn publish(&self, place: &Place, generation: u64) {
         let number = self.number.load(Ordering::Relaxed);
+        let kernels = place.kernels();
         if let Some(record) = place.empty(generation, number) {
-            self.recorder.push(&record);
+            self.recorder.push(&record, kernels);
         }
     }
 

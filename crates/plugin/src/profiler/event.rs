@@ -63,8 +63,26 @@ pub struct Collective {
     pub count: u64,
 }
 
+/// What is seen of an event before the rest of its descriptor is read. Most end here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Glance {
+    /// The collective with this sequence number.
+    Collective(u64),
+    /// A part of what was recorded, perhaps.
+    Part,
+    /// Nothing that is recorded: a kind nobody asks for, which NCCL begins for its children's sake, or a
+    /// part of what was not recorded.
+    Nothing,
+}
+
 /// A descriptor that can be read.
 pub trait Describe {
+    /// What is worth knowing first.
+    ///
+    /// # Safety
+    /// NCCL made it: the member that the kind names is the one that is set.
+    unsafe fn glance(&self) -> Glance;
+
     /// The event it describes.
     ///
     /// # Safety
@@ -78,11 +96,27 @@ const PROXY_OP_V1: u8 = 1 << 3;
 const PROXY_STEP_V1: u8 = 1 << 4;
 const KERNEL_V3: u8 = 1 << 6;
 
+/// The sequence number is only asked for where it is set.
+fn glance(kind: u64, parent: u64, sequence: impl FnOnce() -> u64) -> Glance {
+    match kind {
+        kind::COLLECTIVE => Glance::Collective(sequence()),
+        kind::PROXY_OP | kind::PROXY_STEP | kind::KERNEL_CHANNEL if parent != 0 => Glance::Part,
+        _ => Glance::Nothing,
+    }
+}
+
 fn rank(rank: c_int) -> u32 {
     u32::try_from(rank).unwrap_or(0)
 }
 
 impl Describe for DescriptorV1 {
+    unsafe fn glance(&self) -> Glance {
+        // SAFETY: where this is asked for, the kind says that the member is set.
+        glance(self.kind.into(), self.parent as u64, || unsafe {
+            self.of.collective.sequence
+        })
+    }
+
     unsafe fn event(&self) -> Event {
         let parent = self.parent as u64;
         match self.kind {
@@ -124,6 +158,13 @@ impl Describe for DescriptorV1 {
 macro_rules! named_communicator {
     ($descriptor:ty, $kernel:pat => $event:expr) => {
         impl Describe for $descriptor {
+            unsafe fn glance(&self) -> Glance {
+                // SAFETY: where this is asked for, the kind says that the member is set.
+                glance(self.kind.into(), self.parent as u64, || unsafe {
+                    self.of.collective.sequence
+                })
+            }
+
             unsafe fn event(&self) -> Event {
                 let parent = self.parent as u64;
                 match self.kind {
@@ -209,6 +250,16 @@ unsafe fn collective_v4(c: &CollectiveV4, rank: u32) -> Event {
 macro_rules! from_v4_on {
     ($descriptor:ty, $collective:ident => $v4:expr) => {
         impl Describe for $descriptor {
+            #[allow(clippy::useless_conversion)] // v4 has a byte where v5 has a word
+            unsafe fn glance(&self) -> Glance {
+                glance(self.kind.into(), self.parent as u64, || {
+                    // SAFETY: where this is asked for, the kind says that the member is set.
+                    let $collective = unsafe { &self.of.collective };
+                    let of_v4: &CollectiveV4 = $v4;
+                    of_v4.sequence
+                })
+            }
+
             unsafe fn event(&self) -> Event {
                 let parent = self.parent as u64;
                 #[allow(clippy::useless_conversion)] // v4 has a byte where v5 has a word

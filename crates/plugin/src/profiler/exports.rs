@@ -11,11 +11,11 @@ use ccl_abi::nccl::profiler::{
     ProfilerV6, StateArguments,
 };
 use ccl_abi::nccl::tuner::Name;
+use ccl_abi::shared::Membership;
 use ccl_abi::shared::job::CommunicatorName;
-use ccl_abi::shared::{Control, Membership};
 
 use super::communicator::{Communicator, by_index};
-use super::event::Describe;
+use super::event::{Describe, Glance};
 use super::handle::Handle;
 use super::recorder::{ALL_KINDS, Recorder};
 use crate::identity;
@@ -94,7 +94,7 @@ unsafe fn open(
         return;
     };
     let kinds = kinds(depth);
-    let recorder = match Recorder::of_process(&job, Control { kinds, one_in }, is_simulated) {
+    let recorder = match Recorder::of_process(&job, kinds, one_in, is_simulated) {
         Ok(recorder) => recorder,
         Err(error) => return log.warn(&not_recording(&job, &error.to_string())),
     };
@@ -188,11 +188,23 @@ unsafe extern "C" fn start<D: Describe>(
         let Some(descriptor) = (unsafe { descriptor.as_ref() }) else {
             return;
         };
+        // SAFETY: NCCL made the descriptor.
+        let glance = unsafe { descriptor.glance() };
+        if glance == Glance::Nothing {
+            return;
+        }
         let Some(communicator) = Communicator::of_context(context.addr()) else {
             return;
         };
+        let one_in = match glance {
+            Glance::Collective(sequence) => communicator.wants(sequence),
+            Glance::Part | Glance::Nothing => Some(1),
+        };
+        let Some(one_in) = one_in else {
+            return;
+        };
         // SAFETY: NCCL made the descriptor.
-        let number = communicator.start(unsafe { descriptor.event() });
+        let number = communicator.start(unsafe { descriptor.event() }, one_in);
         if let Ok(number) = usize::try_from(number) {
             // SAFETY: as above; the number is never followed.
             unsafe { *handle = std::ptr::without_provenance_mut(number) };

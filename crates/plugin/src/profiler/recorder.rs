@@ -10,6 +10,7 @@ use ccl_abi::nccl::profiler::kind;
 use ccl_abi::shared::job::ring_file;
 use ccl_abi::shared::{Control, Mapping, Process, Record, Ring};
 
+use super::budget::Budget;
 use super::clock;
 use crate::fork::Owner;
 
@@ -26,6 +27,8 @@ pub struct Recorder {
     mapping: Mapping,
     owner: Owner,
     pid: c_int,
+    /// Where nobody said how many collectives to record.
+    budget: Option<Budget>,
 }
 
 static RECORDER: OnceLock<Option<Recorder>> = OnceLock::new();
@@ -36,11 +39,12 @@ impl Recorder {
     /// What the file system says, for the first who asks; `None` later.
     pub fn of_process(
         job: &Path,
-        control: Control,
+        kinds: u32,
+        one_in: Option<u32>,
         is_simulated: bool,
     ) -> io::Result<&'static Self> {
         let mut failed = None;
-        let recorder = RECORDER.get_or_init(|| match Self::new(job, control, is_simulated) {
+        let recorder = RECORDER.get_or_init(|| match Self::new(job, kinds, one_in, is_simulated) {
             Ok(recorder) => Some(recorder),
             Err(error) => {
                 failed = Some(error);
@@ -54,7 +58,11 @@ impl Recorder {
         }
     }
 
-    fn new(job: &Path, control: Control, is_simulated: bool) -> io::Result<Self> {
+    fn new(job: &Path, kinds: u32, one_in: Option<u32>, is_simulated: bool) -> io::Result<Self> {
+        let control = Control {
+            kinds,
+            one_in: one_in.unwrap_or(1),
+        };
         let invalid = || io::Error::new(io::ErrorKind::InvalidData, "a ring of another size");
         let words = Ring::<AtomicU64>::words(SLOTS).ok_or_else(invalid)?;
         let pid = std::process::id();
@@ -75,6 +83,7 @@ impl Recorder {
             mapping,
             owner: Owner::this(),
             pid: c_int::try_from(pid).unwrap_or(0),
+            budget: one_in.is_none().then(|| Budget::new(clock::monotonic_ns())),
         })
     }
 
@@ -93,10 +102,22 @@ impl Recorder {
         self.pid
     }
 
-    /// Adds a record.
-    pub fn push(&self, record: &Record) {
+    /// One collective in how many is recorded, when a communicator has come to this number. What an
+    /// observer asks for goes before the budget.
+    pub fn one_in(&self, number: u64, control: Control) -> u32 {
+        match &self.budget {
+            Some(budget) if control.one_in == 1 => budget.one_in(number, clock::monotonic_ns),
+            _ => control.one_in,
+        }
+    }
+
+    /// Adds a record; of so many kernel channels.
+    pub fn push(&self, record: &Record, kernels: u64) {
         if self.is_ours() {
             self.ring().push(record);
+            if let Some(budget) = &self.budget {
+                budget.spend(kernels, record.transfers.into());
+            }
         }
     }
 }

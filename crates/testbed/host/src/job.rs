@@ -69,16 +69,16 @@ pub struct Job {
 
 /// A call of an iteration in its place.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Step {
+pub(crate) struct Step {
     /// Which kind of call, by its number in the model.
-    kind: usize,
+    pub kind: usize,
     /// The world's communicator.
-    communicator: usize,
+    pub communicator: usize,
 }
 
 impl Job {
     /// The model that knows the calls of an iteration and what they cost.
-    fn model(&self) -> Result<IterationModel, IterationError> {
+    pub(crate) fn model(&self) -> Result<IterationModel, IterationError> {
         IterationModel::new(&self.workload, &self.cluster, &ProcessSettings::default())
     }
 
@@ -105,7 +105,7 @@ impl Job {
     }
 
     /// One communicator for each shape, that of the first rank, and the order of an iteration's calls.
-    fn world(&self, calls: &[IterationCall]) -> Result<(World, Vec<Step>), RunError> {
+    pub(crate) fn world(&self, calls: &[IterationCall]) -> Result<(World, Vec<Step>), RunError> {
         let mut world = World::new(self.workload.nodes, self.workload.gpus_per_node);
         let first = Member { node: 0, gpu: 0 };
         let mut shapes: Vec<CommShape> = Vec::new();

@@ -1,6 +1,7 @@
 //! `ccl-testbed`: runs collectives through the NCCL of a path and reports what it really scheduled.
 
 mod check_command;
+mod cost_command;
 mod job_command;
 
 use std::io::Write;
@@ -39,6 +40,8 @@ enum Command {
     /// The agent of a check.
     #[command(hide = true)]
     CheckAgent(check_command::PartCommand),
+    /// Measure what the plugin costs the host.
+    Cost(cost_command::CostCommand),
 }
 
 #[derive(Args)]
@@ -163,6 +166,7 @@ fn main() -> ExitCode {
         Command::Check(check) => check.execute(),
         Command::CheckRank(part) => part.rank(),
         Command::CheckAgent(part) => part.agent(),
+        Command::Cost(cost) => cost.execute(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
