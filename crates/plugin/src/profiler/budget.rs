@@ -23,7 +23,7 @@ const MOST_ONE_IN: u64 = 1 << 16;
 /// Prices, nanoseconds (doc/reference/plugin-cost.md).
 const COLLECTIVE_NS: u64 = 350;
 const KERNEL_NS: u64 = 50;
-const TRANSFER_NS: u64 = 150;
+const TRANSFER_NS: u64 = 200;
 
 /// On a cache line of its own: each collective reads it, and each record writes beside it.
 #[derive(Debug)]
