@@ -46,7 +46,7 @@ impl Depth {
 pub struct Asked {
     /// How much of each collective; null for kinds of events that no depth has.
     pub depth: Option<Depth>,
-    /// One collective in this many.
+    /// One collective in this many; 1 leaves it to the ranks, which record all while that costs little.
     pub sample: u32,
 }
 

@@ -49,7 +49,8 @@ pub struct ObserveArgs {
     /// this folder.
     #[arg(long, value_name = "DIR")]
     inspector: Option<PathBuf>,
-    /// Ask the ranks to record one collective in N from now on, also after this command.
+    /// Ask the ranks to record one collective in N from now on, also after this command. 1 leaves it to
+    /// them: all, as long as that costs little, unless CCL_AGENT_SAMPLE says otherwise.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     sample: Option<u32>,
     /// Ask the ranks to record that much from now on, also after this command.
