@@ -5,6 +5,7 @@
 # make plugin the shared object NCCL loads, target/release/libnccl-ccl-agent.so
 # make nccl   the NCCL the tests run, target/nccl/2.21.5/libnccl.so.2 (Linux x86-64, 148 MB once)
 # make reference  the generated pages of doc/reference (graph-derivation needs recorded data)
+# make gpu-test  on a machine with a GPU: results and records while choices are switched; NCCL=PATH names another NCCL
 # make bench  the simulator's speed and the loop's own overhead per trial
 
 CARGO ?= cargo
@@ -12,10 +13,10 @@ DEMO_ARTIFACTS ?= artifacts
 
 # The one release the stub driver knows; later packages authenticate the driver.
 NCCL_RELEASE := 2.21.5
-NCCL := target/nccl/$(NCCL_RELEASE)/libnccl.so.2
+NCCL_OF_THE_STUB := target/nccl/$(NCCL_RELEASE)/libnccl.so.2
 NCCL_WHEEL_SHA256 := 49d8350629c7888701d1fd200934942671cb5c728f49acc5a0b3a768820bed29
 
-.PHONY: demo closed-loop test lint deny valgrind nccl bench plugin reference
+.PHONY: demo closed-loop test lint deny valgrind nccl bench plugin gpu-test reference
 
 demo:
 	$(CARGO) build --release --locked --bin ccl-agent
@@ -47,10 +48,10 @@ valgrind:
 		{ apt-get update && apt-get install -y valgrind; } || \
 		{ echo "valgrind is missing: install it (Debian: sudo apt-get install valgrind)"; exit 1; }
 
-nccl: $(NCCL)
+nccl: $(NCCL_OF_THE_STUB)
 
 # Installed beside and moved, so that what is there is whole.
-$(NCCL):
+$(NCCL_OF_THE_STUB):
 	@python3 -m pip --version >/dev/null 2>&1 || apt-get install -y python3-pip || \
 		{ apt-get update && apt-get install -y python3-pip; } || { \
 		echo "make nccl needs python3 with pip (on Debian: apt-get install python3-pip)," >&2; \
@@ -68,6 +69,16 @@ $(NCCL):
 plugin:
 	$(CARGO) build --release --locked -p ccl-plugin
 	cp target/release/libnccl_ccl_agent.so target/release/libnccl-ccl-agent.so
+
+# The NCCL that is named, or that of the Python environment, or the one the loader finds.
+gpu-test: plugin
+	$(CARGO) build --release --locked -p ccl-testbed
+	nccl="$(NCCL)"; \
+	[ -n "$$nccl" ] || nccl="$$(python3 -c 'import importlib.util as u, pathlib as p; \
+		folders = u.find_spec("nvidia.nccl").submodule_search_locations; \
+		print(next(f for f in (p.Path(d, "lib/libnccl.so.2") for d in folders) if f.exists()))' 2>/dev/null)"; \
+	./target/release/ccl-testbed check --nccl "$${nccl:-libnccl.so.2}" \
+		--plugin target/release/libnccl-ccl-agent.so --markdown doc/reference/gpu-validation.md
 
 bench:
 	$(CARGO) bench --workspace --locked

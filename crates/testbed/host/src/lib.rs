@@ -48,6 +48,7 @@
 compile_error!("the testbed is for Linux on x86-64, as the NCCL package it runs is");
 
 pub mod barrier;
+pub mod check;
 pub mod driver;
 pub mod job;
 pub mod launches;

@@ -1,5 +1,6 @@
 //! `ccl-testbed`: runs collectives through the NCCL of a path and reports what it really scheduled.
 
+mod check_command;
 mod job_command;
 
 use std::io::Write;
@@ -30,6 +31,14 @@ enum Command {
     Run(Run),
     /// Run a workload's iterations until somebody ends it, for an agent to attach to.
     Job(job_command::JobCommand),
+    /// Check on a GPU that results are right and orders obeyed while choices are switched.
+    Check(check_command::CheckCommand),
+    /// A rank of a check.
+    #[command(hide = true)]
+    CheckRank(check_command::RankCommand),
+    /// The agent of a check, to be killed.
+    #[command(hide = true)]
+    CheckAgent(check_command::AgentCommand),
 }
 
 #[derive(Args)]
@@ -151,6 +160,9 @@ fn main() -> ExitCode {
     let done = match Program::parse().command {
         Command::Run(run) => run.execute(),
         Command::Job(job) => job.execute(),
+        Command::Check(check) => check.execute(),
+        Command::CheckRank(rank) => rank.execute(),
+        Command::CheckAgent(agent) => agent.execute(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
