@@ -11,8 +11,9 @@
 //! happens to the two jobs, [`verdict`] holds one against the other, [`page`] says it. Times are of no
 //! interest here: ranks that share a GPU and talk over sockets have none that mean anything.
 //!
-//! On the stub driver nothing moves, so no result is compared, and what ran is read from the launches
-//! instead of from the profiler; everything else is the same.
+//! On the stub driver nothing moves, so no result can be right: the comparison is only seen to say so,
+//! once for each kind of call. What ran is read from the launches instead of from the profiler. Everything
+//! else is the same.
 
 use std::io;
 use std::path::{Path, PathBuf};

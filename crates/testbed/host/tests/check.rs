@@ -112,6 +112,14 @@ fn ranks_agree_and_obey_while_they_are_switched_and_when_their_agent_is_killed()
         text.contains("no data moved; results were not compared"),
         "{text}"
     );
+    // That the comparison is not blind is seen there all the same.
+    let unmoved = text
+        .lines()
+        .find(|line| line.contains("elements were looked at"));
+    let unmoved: u64 = unmoved
+        .and_then(|line| line.split(' ').next()?.parse().ok())
+        .unwrap();
+    assert!(unmoved > 1_000_000, "{text}");
     let page = std::fs::read_to_string(page).unwrap();
     assert!(
         page.contains("**Not a validation**") && page.contains("| NCCL | 2.21.5 |"),

@@ -88,6 +88,11 @@ pub fn table(outcome: &Outcome) -> String {
     let machine = &outcome.switched.evidence.machine;
     if machine.is_stub {
         let _ = writeln!(text, "{SIMULATED}; results were not compared");
+        let unmoved = first.unmoved + second.unmoved;
+        let _ = writeln!(
+            text,
+            "{unmoved} elements were looked at and found wrong, as where nothing moves they must be"
+        );
     }
     let verdict = if outcome.is_right() {
         "all of it is right"

@@ -34,6 +34,8 @@ pub struct Tally {
     pub elements: u64,
     /// Those of them that were wrong.
     pub mismatches: u64,
+    /// On the stub, where nothing moves: elements that were found wrong, as all of them must be.
+    pub unmoved: u64,
     /// Times that another choice was ordered.
     pub switches: u64,
     /// Calls of which it is known what ran.
@@ -100,6 +102,15 @@ impl Tally {
                 };
                 self.calls += 1;
                 self.by_phase[phase] += 1;
+                if evidence.machine.is_stub {
+                    self.unmoved += call.mismatches;
+                    if call.mismatches != call.elements || call.is_overrun {
+                        self.problem(format!(
+                            "rank {rank} call {place}: something moved on the stub, or the comparison is blind"
+                        ));
+                    }
+                    continue;
+                }
                 self.elements += call.elements;
                 self.mismatches += call.mismatches;
                 if call.mismatches > 0 || call.is_overrun {
@@ -115,6 +126,12 @@ impl Tally {
                     self.problem(format!("rank {rank} call {place}, {what}: {how}"));
                 }
             }
+        }
+        if evidence.machine.is_stub && self.unmoved == 0 {
+            self.problem("no result was looked at".to_owned());
+        }
+        if !evidence.machine.is_stub && self.elements == 0 {
+            self.problem("no result was compared".to_owned());
         }
         if self.by_phase.contains(&0) {
             let [before, during, after] = self.by_phase;

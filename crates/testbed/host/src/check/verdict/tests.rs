@@ -214,3 +214,21 @@ fn what_is_not_recorded_is_a_problem() {
     evidence.settled_at = 0;
     assert!(problems(&evidence).contains("0 calls before"));
 }
+
+/// On the stub what is right is wrong: nothing moved, so nothing can have come.
+#[test]
+fn on_the_stub_a_right_result_is_a_problem() {
+    let mut evidence = right();
+    evidence.machine.is_stub = true;
+    assert!(problems(&evidence).contains("something moved on the stub"));
+    for called in evidence.called.iter_mut().flatten() {
+        called.mismatches = called.elements;
+    }
+    let tally = Tally::of(&evidence);
+    assert_eq!(
+        (tally.unmoved, tally.elements, tally.mismatches),
+        (120, 0, 0)
+    );
+    let said = tally.problems.join("\n");
+    assert!(!said.contains("something moved"), "{said}");
+}
