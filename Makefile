@@ -73,7 +73,7 @@ plugin:
 # The NCCL that is named, or that of the Python environment, or the one the loader finds.
 gpu-test: plugin
 	$(CARGO) build --release --locked -p ccl-testbed
-	nccl="$(NCCL)"; \
+	@nccl="$(NCCL)"; \
 	[ -n "$$nccl" ] || nccl="$$(python3 -c 'import importlib.util as u, pathlib as p; \
 		folders = u.find_spec("nvidia.nccl").submodule_search_locations; \
 		print(next(f for f in (p.Path(d, "lib/libnccl.so.2") for d in folders) if f.exists()))' 2>/dev/null)"; \

@@ -121,6 +121,8 @@ impl Launcher {
             .env("NCCL_NET", "Socket")
             .env("NCCL_SOCKET_IFNAME", "lo")
             .envs(["NCCL_IB_DISABLE", "NCCL_P2P_DISABLE", "NCCL_SHM_DISABLE"].map(|n| (n, "1")))
+            // GPUs of one NVLink domain would talk without a network, whatever their nodes are.
+            .env("NCCL_MNNVL_ENABLE", "0")
             // From 2.30 on NCCL wants to be asked before ranks may share a GPU.
             .env("NCCL_MULTI_RANK_GPU_ENABLE", "1")
             .envs(["NCCL_TUNER_PLUGIN", "NCCL_PROFILER_PLUGIN"].map(|n| (n, &self.plugin)))
