@@ -4,16 +4,16 @@
 # make lint   the fast half of that
 # make plugin the shared object NCCL loads, target/release/libnccl-ccl-agent.so
 # make nccl   the NCCL the tests run, target/nccl/2.21.5/libnccl.so.2 (Linux x86-64, 148 MB once)
-# make gpu-test  live switching on a real GPU; writes doc/reference/gpu-validation.md (NCCL_LIBRARY=path)
 # make reference  the generated pages of doc/reference (graph-derivation needs recorded data)
 # make bench  the simulator's speed, the loop's own overhead per trial, what the plugin costs the host
+# make gpu-test  on a machine with a GPU: results and records while choices are switched; NCCL=PATH names another NCCL
 
 CARGO ?= cargo
 DEMO_ARTIFACTS ?= artifacts
 
 # The one release the stub driver knows; later packages authenticate the driver.
 NCCL_RELEASE := 2.21.5
-NCCL := target/nccl/$(NCCL_RELEASE)/libnccl.so.2
+NCCL_OF_THE_STUB := target/nccl/$(NCCL_RELEASE)/libnccl.so.2
 NCCL_WHEEL_SHA256 := 49d8350629c7888701d1fd200934942671cb5c728f49acc5a0b3a768820bed29
 
 .PHONY: demo closed-loop test lint deny valgrind nccl bench plugin plugin-cost gpu-test reference
@@ -48,10 +48,10 @@ valgrind:
 		{ apt-get update && apt-get install -y valgrind; } || \
 		{ echo "valgrind is missing: install it (Debian: sudo apt-get install valgrind)"; exit 1; }
 
-nccl: $(NCCL)
+nccl: $(NCCL_OF_THE_STUB)
 
 # Installed beside and moved, so that what is there is whole.
-$(NCCL):
+$(NCCL_OF_THE_STUB):
 	@python3 -m pip --version >/dev/null 2>&1 || apt-get install -y python3-pip || \
 		{ apt-get update && apt-get install -y python3-pip; } || { \
 		echo "make nccl needs python3 with pip (on Debian: apt-get install python3-pip)," >&2; \
@@ -70,13 +70,23 @@ plugin:
 	$(CARGO) build --release --locked -p ccl-plugin
 	cp target/release/libnccl_ccl_agent.so target/release/libnccl-ccl-agent.so
 
+# The NCCL that is named, or that of the Python environment, or the one the loader finds.
+gpu-test: plugin
+	$(CARGO) build --release --locked -p ccl-testbed
+	@nccl="$(NCCL)"; \
+	[ -n "$$nccl" ] || nccl="$$(python3 -c 'import importlib.util as u, pathlib as p; \
+		folders = u.find_spec("nvidia.nccl").submodule_search_locations; \
+		print(next(f for f in (p.Path(d, "lib/libnccl.so.2") for d in folders) if f.exists()))' 2>/dev/null)"; \
+	./target/release/ccl-testbed check --nccl "$${nccl:-libnccl.so.2}" \
+		--plugin target/release/libnccl-ccl-agent.so --markdown doc/reference/gpu-validation.md
+
 bench: $(if $(CCL_NCCL_2_21),,nccl)
 	$(CARGO) bench --workspace --locked
 	$(MAKE) plugin-cost
 
 # What the plugin costs a host program (doc/reference/plugin-cost.md). Takes about six minutes.
 COST := LD_LIBRARY_PATH=target/stub-release target/release/ccl-testbed cost \
-	--nccl $(or $(CCL_NCCL_2_21),$(NCCL)) --plugin target/release/libnccl_ccl_agent.so
+	--nccl $(or $(CCL_NCCL_2_21),$(NCCL_OF_THE_STUB)) --plugin target/release/libnccl_ccl_agent.so
 plugin-cost: $(if $(CCL_NCCL_2_21),,nccl)
 	$(CARGO) build --release --locked -p ccl-testbed -p ccl-stub-driver -p ccl-stub-nvml -p ccl-plugin
 	mkdir -p target/stub-release
@@ -86,15 +96,6 @@ plugin-cost: $(if $(CCL_NCCL_2_21),,nccl)
 	$(COST) --workload workload/modern/nccl-tests-sweep.json
 	$(COST) --workload workload/autoccl/torch-demo.json --sample 1,10
 	$(COST) --workload workload/autoccl/torch-demo.json --rounds 300 --tuner 25
-
-# The NCCL that is installed: NCCL_LIBRARY, else a Python environment's, else the loader's.
-gpu-test: plugin
-	$(CARGO) build --release --locked -p ccl-testbed
-	./target/release/ccl-testbed check --markdown doc/reference/gpu-validation.md \
-		--plugin $(CURDIR)/target/release/libnccl-ccl-agent.so \
-		--nccl $${NCCL_LIBRARY:-$$(python3 -c 'import glob, os, nvidia; \
-			print(glob.glob(os.path.join(list(nvidia.__path__)[0], "nccl/lib/libnccl.so.2"))[0])' \
-			2>/dev/null || echo libnccl.so.2)}
 
 reference:
 	$(CARGO) build --locked --bin ccl-agent

@@ -1,102 +1,154 @@
-//! Checks live switching on whatever NCCL and driver there are: are results right before, during and after
-//! switches, do all ranks run the same, and is what ran what was ordered?
-//!
-//! Several ranks share one GPU, each a process that takes itself for a node of its own, over sockets: a
-//! functional test, its times mean nothing. With the stub driver no data moves, so results are not
-//! looked at, and that is said; everything else is the same.
+//! Checks on a machine with a GPU what the stub cannot show: that results are right while choices are
+//! switched, and that what the profiler records is what was ordered.
 //!
 //! ```text
-//! parent ──starts──> ranks (processes)      calls, round after round, until told to stop
-//!        ──starts──> agent (a process)      orders everything that is legal, or is killed in the middle
-//!        then: the decision log says what each call should have run, the rings what it did
+//! check            this process: the agent, and the judge of what happened
+//!   rank 0..n      a process each, a node each, on one GPU or several: calls and compares
+//!   agent          in the second job only: switches, and is killed
 //! ```
-
-pub mod agent;
-pub mod numbers;
-pub mod rank;
-pub mod verdict;
+//!
+//! [`plan`] is what is called and ordered, [`pattern`] what results have to be, [`scenario`] what
+//! happens to the two jobs, [`verdict`] holds one against the other, [`page`] says it. Times are of no
+//! interest here: ranks that share a GPU and talk over sockets have none that mean anything.
+//!
+//! On the stub driver nothing moves, so no result can be right: the comparison is only seen to say so,
+//! once for each kind of call. What ran is read from the launches instead of from the profiler. Everything
+//! else is the same.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use ccl_core::Collective;
+use ccl_agent::live::pilot::SteerError;
 use thiserror::Error;
 
-use crate::driver::DriverError;
-use crate::nccl::NcclError;
+use self::ranks::Launcher;
+use self::scenario::Evidence;
+use self::verdict::Tally;
 
-/// The collectives of a round, in order.
-pub const COLLECTIVES: [Collective; 5] = [
-    Collective::Broadcast,
-    Collective::Reduce,
-    Collective::AllGather,
-    Collective::ReduceScatter,
-    Collective::AllReduce,
-];
-/// The sizes of a round, bytes as nccl-tests counts them.
-pub const SIZES: [u64; 4] = [1 << 10, 16 << 10, 256 << 10, 4 << 20];
-/// Calls of a round.
-pub const CALLS: u64 = (COLLECTIVES.len() * SIZES.len()) as u64;
-/// Rounds before the first order.
-pub const ROUNDS_BEFORE: u64 = 3;
-/// The file that says after which round the ranks end.
-pub const STOP_AFTER: &str = "stop-after";
+pub mod agent;
+pub mod messages;
+pub mod page;
+pub mod pattern;
+pub mod plan;
+pub mod rank;
+pub mod ranks;
+pub mod scenario;
+pub mod verdict;
 
-/// Why a check could not be made.
+/// Why a check did not come to its end.
 #[derive(Debug, Error)]
 pub enum CheckError {
-    /// The driver.
-    #[error(transparent)]
-    Driver(#[from] DriverError),
-    /// NCCL.
-    #[error(transparent)]
-    Nccl(#[from] NcclError),
-    /// The job's files.
-    #[error("the job's files: {0}")]
-    Io(#[from] io::Error),
-    /// What is in them.
-    #[error("the job's files: {0}")]
-    Json(#[from] serde_json::Error),
-    /// Anything else that stands in the way.
+    /// A process, a pipe or the job's directory.
     #[error("{0}")]
-    Failed(String),
+    Start(io::Error),
+    /// A rank that says why.
+    #[error("rank {rank}: {what}")]
+    Rank {
+        /// Which.
+        rank: usize,
+        /// What it said.
+        what: String,
+    },
+    /// A rank that is not there any more.
+    #[error("rank {rank} ended without having been told to")]
+    Ended {
+        /// Which.
+        rank: usize,
+    },
+    /// No rank did anything.
+    #[error("nothing happened for {patience:?}; calls made by the ranks: {made:?}")]
+    Stuck {
+        /// How long.
+        patience: Duration,
+        /// Calls of each.
+        made: Vec<u64>,
+    },
+    /// The plugin is not there, or is not asked.
+    #[error(
+        "the ranks do not follow a decision log: NCCL did not load the plugin, or does not ask it"
+    )]
+    NotFollowed,
+    /// Calls cannot be told from one another in the log.
+    #[error(
+        "for {calls} calls NCCL asked the ranks' tuners {asks:?} times: not the same number each"
+    )]
+    Asks {
+        /// Calls that each rank made.
+        calls: u64,
+        /// What each was asked.
+        asks: Vec<u64>,
+    },
+    /// Likewise.
+    #[error("NCCL asked about later calls more or less often than about the first")]
+    AsksChanged,
+    /// No pair is possible but one.
+    #[error("there is nothing to switch to: NCCL says that no pair is possible on all ranks")]
+    NothingToSwitch,
+    /// An order was not taken.
+    #[error(transparent)]
+    Steer(#[from] SteerError),
+    /// The agent that was to be killed ended before.
+    #[error("the agent ended before it was killed")]
+    NoAgent,
 }
 
-/// The `number`-th call of a job: what, and of which size.
-pub fn call(number: u64) -> (Collective, u64) {
-    let of_round = usize::try_from(number % CALLS).unwrap_or(0);
-    let sizes = SIZES.len();
-    (COLLECTIVES[of_round / sizes], SIZES[of_round % sizes])
+/// What both jobs showed.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The job that was switched through all orders.
+    pub switched: Job,
+    /// The job whose agent was killed.
+    pub killed: Job,
+    /// What NCCL said about the plugin.
+    pub plugin_lines: Vec<String>,
 }
 
-/// Which call the `sequence`-th of a collective is.
-pub fn number_of(collective: Collective, sequence: u64) -> Option<u64> {
-    let sizes = SIZES.len() as u64;
-    let place = COLLECTIVES.iter().position(|c| *c == collective)? as u64;
-    Some(sequence / sizes * CALLS + place * sizes + sequence % sizes)
+/// One job and what was found in it.
+#[derive(Debug)]
+pub struct Job {
+    /// What it left behind.
+    pub evidence: Evidence,
+    /// What was found.
+    pub tally: Tally,
 }
 
-/// Writes a file so that whoever reads it reads all of it.
-pub(crate) fn write_whole(path: &Path, text: &str) -> io::Result<()> {
-    let part = path.with_extension("part");
-    std::fs::write(&part, text)?;
-    std::fs::rename(part, path)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_call_of_a_collective_has_its_number() {
-        let mut sequences = [0u64; 5];
-        for number in 0..3 * CALLS {
-            let (collective, _) = call(number);
-            let place = COLLECTIVES.iter().position(|c| *c == collective);
-            let sequence = &mut sequences[place.unwrap_or(0)];
-            assert_eq!(number_of(collective, *sequence), Some(number));
-            *sequence += 1;
-        }
-        assert_eq!(number_of(Collective::AllToAll, 0), None);
+impl Outcome {
+    /// Whether everything is as it has to be.
+    pub fn is_right(&self) -> bool {
+        self.switched.tally.problems.is_empty() && self.killed.tally.problems.is_empty()
     }
+}
+
+/// Runs both jobs, each in a directory of its own in `folder`.
+///
+/// # Errors
+/// A job that does not come to its end.
+pub fn run(launcher: &Launcher, folder: &Path) -> Result<Outcome, CheckError> {
+    let directory = |name: &str| -> Result<PathBuf, CheckError> {
+        let job = folder.join(name);
+        std::fs::create_dir_all(&job).map_err(CheckError::Start)?;
+        Ok(job)
+    };
+    let (first, second) = (directory("switched")?, directory("killed")?);
+    let evidence = scenario::switched(launcher, &first)?;
+    let mut tally = Tally::of(&evidence);
+    if evidence.is_frozen {
+        let problem = "a rank waited for the agent in vain and froze the log";
+        tally.problems.push(problem.to_owned());
+    }
+    let switched = Job { evidence, tally };
+    let evidence = scenario::agent_killed(launcher, &second)?;
+    let mut tally = Tally::of(&evidence);
+    if !evidence.is_frozen {
+        let problem = "the agent was killed and the ranks did not freeze its log";
+        tally.problems.push(problem.to_owned());
+    }
+    let plugin_lines = page::plugin_lines(&ranks::log_file(&first, 0), &launcher.plugin)
+        .map_err(CheckError::Start)?;
+    Ok(Outcome {
+        switched,
+        killed: Job { evidence, tally },
+        plugin_lines,
+    })
 }

@@ -1,325 +1,178 @@
-//! `ccl-testbed check`: starts ranks and agent, waits for them, says what was found.
+//! `ccl-testbed check`: are results right, and orders obeyed, while choices are switched? And the two
+//! processes it starts of this program.
 
-use std::fmt::Write as _;
-use std::io::Write as _;
-use std::os::unix::process::CommandExt;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use ccl_testbed::check::agent::ORDERS;
-use ccl_testbed::check::rank::RankJob;
-use ccl_testbed::check::verdict::{Findings, findings};
-use ccl_testbed::check::{self, CALLS, CheckError, STOP_AFTER};
+use ccl_testbed::check::page::{self, Heading};
+use ccl_testbed::check::pattern::MOST_RANKS;
+use ccl_testbed::check::rank::CheckRank;
+use ccl_testbed::check::ranks::{Launcher, log_file};
+use ccl_testbed::check::{self, agent, plan};
 use ccl_testbed::driver::Driver;
 use clap::Args;
 
-/// Rounds that ranks go on after an agent has ended or was killed; they may be apart by some.
-const ROUNDS_AFTER: u64 = 20;
-/// Orders after which an agent is killed.
-const KILLED_AFTER: u64 = 5;
+use crate::{Sizes, sizes, with_causes};
+
+/// Lines of a rank's NCCL log that are shown when a check fails.
+const LAST_LINES: usize = 15;
 
 /// Arguments of `ccl-testbed check`.
 #[derive(Args)]
 pub struct CheckCommand {
-    /// The shared object of NCCL.
-    #[arg(long, value_name = "PATH")]
+    /// The shared object of NCCL; by name alone the one the loader finds.
+    #[arg(long, value_name = "PATH", default_value = "libnccl.so.2")]
     nccl: PathBuf,
     /// The plugin.
     #[arg(long, value_name = "PATH")]
     plugin: PathBuf,
-    /// Ranks, all on the first GPU.
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(2..=16))]
+    /// Ranks, a process each. They share the GPUs there are.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(2..=i64::from(MOST_RANKS)))]
     ranks: u32,
-    /// Give a job up after this many seconds.
-    #[arg(long, default_value_t = 300)]
-    patience: u64,
-    /// Write the findings to this page as well; not with the stub driver.
+    /// Sizes: a list, or a range in powers of two.
+    #[arg(long, default_value = "1K,16K,256K,2M,16M", value_parser = sizes)]
+    bytes: Sizes,
+    /// Where to write the page about it.
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
-}
-
-/// Arguments of a rank or the agent of a check.
-#[derive(Args)]
-pub struct PartCommand {
+    /// Where the jobs' directories go; kept. Without it in the system's temporary folder, and removed
+    /// when all is well.
+    #[arg(long, value_name = "DIR")]
+    folder: Option<PathBuf>,
+    /// Give up when nothing has happened for this many seconds.
+    #[arg(long, default_value_t = 300)]
+    patience: u64,
+    /// Run on the stub driver, where nothing moves and no result is compared.
     #[arg(long)]
-    job: PathBuf,
-    #[arg(long, default_value = "")]
-    nccl: PathBuf,
-    #[arg(long, default_value_t = 0)]
-    rank: u32,
-    #[arg(long)]
-    ranks: u32,
-}
-
-impl PartCommand {
-    /// A rank.
-    pub fn rank(self) -> Result<(), String> {
-        let Self {
-            job,
-            nccl,
-            rank,
-            ranks,
-        } = self;
-        let job = RankJob {
-            job,
-            nccl,
-            rank,
-            ranks,
-        };
-        check::rank::run(&job).map_err(|error| format!("rank {rank}: {error}"))
-    }
-
-    /// The agent.
-    pub fn agent(self) -> Result<(), String> {
-        check::agent::run(&self.job, self.ranks.into()).map_err(|error| error.to_string())
-    }
-}
-
-/// What runs, in process groups of their own; ended with this value.
-#[derive(Default)]
-struct Running(Vec<Child>);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        for child in &mut self.0 {
-            // One that has ended cannot be killed again.
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
+    stub: bool,
 }
 
 impl CheckCommand {
-    /// Runs both jobs and prints what was found.
+    /// Runs both jobs and says what was found; an error unless all is right.
     pub fn execute(self) -> Result<(), String> {
-        let driver = Driver::load().map_err(|error| error.to_string())?;
-        let is_stub = driver.is_stub();
-        if is_stub && self.markdown.is_some() {
-            return Err("the page is about GPUs, and this is the stub driver".to_owned());
+        self.refuse()?;
+        let plugin = self.plugin.display();
+        let plugin = self
+            .plugin
+            .canonicalize()
+            .map_err(|e| format!("{plugin}: {e}"))?;
+        let temporary = std::env::temp_dir().join(format!("ccl-check-{}", std::process::id()));
+        let folder = self.folder.clone().unwrap_or_else(|| temporary.clone());
+        let launcher = Launcher {
+            program: std::env::current_exe().map_err(|error| error.to_string())?,
+            nccl: self.nccl.clone(),
+            plugin,
+            ranks: self.ranks,
+            bytes: self.bytes.0.clone(),
+            patience: Duration::from_secs(self.patience),
+        };
+        let outcome = check::run(&launcher, &folder)
+            .map_err(|error| format!("{}{}", with_causes(&error), last_words(&folder)))?;
+        let mut out = std::io::stdout().lock();
+        write!(out, "{}", page::table(&outcome)).map_err(|error| error.to_string())?;
+        if let Some(path) = &self.markdown {
+            let heading = Heading {
+                date: jiff::Timestamp::now().strftime("%Y-%m-%d").to_string(),
+                driver: if self.stub {
+                    None
+                } else {
+                    page::kernel_driver()
+                },
+                bytes: self.bytes.0.clone(),
+            };
+            let text = page::markdown(&outcome, &heading);
+            std::fs::write(path, text).map_err(|e| format!("{}: {e}", path.display()))?;
         }
-        let device = driver.device_name(0).map_err(|error| error.to_string())?;
-        let version = driver.version().map_err(|error| error.to_string())?;
-        let mut text = format!(
-            "| | |\n|---|---|\n| GPU | {device} |\n| driver | CUDA {version}{} |\n",
-            if is_stub {
-                ", a stub: no data moves"
-            } else {
-                ""
-            }
-        );
-        let mut is_good = true;
-        for kills in [false, true] {
-            let (found, loaded) = self.job(kills).map_err(|error| error.to_string())?;
-            if !kills {
-                let _ = writeln!(text, "| NCCL | {} |", found.nccl);
-                for line in loaded {
-                    let _ = writeln!(text, "| NCCL says | {line} |");
-                }
-            }
-            // An agent that is killed leaves a log that its ranks froze.
-            let is_good_job = found.are_good(is_stub) && found.is_frozen == kills;
-            is_good &= is_good_job;
-            text.push('\n');
-            text.push_str(&table(&found, kills, is_stub, is_good_job));
+        if !outcome.is_right() {
+            return Err(format!("not all is right; see {}", folder.display()));
         }
-        let _ = writeln!(
-            text,
-            "\nOutcome: {}",
-            if is_good {
-                "everything held"
-            } else {
-                "NOT everything held"
-            }
-        );
-        write!(std::io::stdout(), "{text}").map_err(|error| error.to_string())?;
-        if let Some(page) = &self.markdown {
-            std::fs::write(page, format!("{PAGE}\n{text}")).map_err(|e| e.to_string())?;
-        }
-        match is_good {
-            true => Ok(()),
-            false => Err("not everything held; see the table".to_owned()),
-        }
-    }
-
-    /// One job, from the first process to the last; and what NCCL says it loaded.
-    fn job(&self, kills: bool) -> Result<(Findings, Vec<String>), CheckError> {
-        let job = std::env::temp_dir().join(format!("ccl-check-{}-{kills}", std::process::id()));
-        std::fs::create_dir(&job)?;
-        let found = self.run(&job, kills);
-        let loaded = loaded(&job);
-        let _ = std::fs::remove_dir_all(&job);
-        Ok((found?, loaded))
-    }
-
-    fn run(&self, job: &Path, kills: bool) -> Result<Findings, CheckError> {
-        let deadline = Instant::now() + Duration::from_secs(self.patience);
-        let mut ranks = Running::default();
-        for rank in 0..self.ranks {
-            ranks.0.push(self.part("check-rank", job, rank)?);
-        }
-        let mut agent = Running(vec![self.part("check-agent", job, 0)?]);
-        loop {
-            if let Some(status) = agent.0[0].try_wait()? {
-                if !status.success() {
-                    return Err(CheckError::Failed(format!("the agent failed: {status}")));
-                }
-                break;
-            }
-            let orders = std::fs::read_to_string(job.join(ORDERS)).unwrap_or_default();
-            if kills && orders.parse().is_ok_and(|n: u64| n >= KILLED_AFTER) {
-                break;
-            }
-            self.see_to(&mut ranks, deadline)?;
-        }
-        drop(agent);
-        // Far enough ahead that no rank is there yet; ranks may ask twice for a call.
-        let asked = asked(job, u64::from(self.ranks));
-        let last = asked / CALLS + ROUNDS_AFTER;
-        std::fs::write(job.join(STOP_AFTER), last.to_string())?;
-        while !ranks
-            .0
-            .iter_mut()
-            .all(|rank| matches!(rank.try_wait(), Ok(Some(_))))
-        {
-            self.see_to(&mut ranks, deadline)?;
-        }
-        findings(job, self.ranks)
-    }
-
-    /// Waits a little; a rank that failed, or too long a wait, ends the job.
-    fn see_to(&self, ranks: &mut Running, deadline: Instant) -> Result<(), CheckError> {
-        std::thread::sleep(Duration::from_millis(5));
-        for rank in &mut ranks.0 {
-            if let Some(status) = rank.try_wait()?.filter(|status| !status.success()) {
-                return Err(CheckError::Failed(format!("a rank failed: {status}")));
-            }
-        }
-        if Instant::now() > deadline {
-            let patience = self.patience;
-            return Err(CheckError::Failed(format!(
-                "the job took more than {patience} s"
-            )));
+        if self.folder.is_none() {
+            // What cannot be removed harms nobody.
+            let _ = std::fs::remove_dir_all(&temporary);
         }
         Ok(())
     }
 
-    /// A process of a job. Each takes itself for a machine, so that ranks on one GPU are allowed and talk
-    /// over sockets.
-    fn part(&self, what: &str, job: &Path, rank: u32) -> Result<Child, CheckError> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command
-            .arg(what)
-            .args([
-                "--ranks",
-                &self.ranks.to_string(),
-                "--rank",
-                &rank.to_string(),
-            ])
-            .arg("--job")
-            .arg(job)
-            .arg("--nccl")
-            .arg(&self.nccl)
-            .envs([
-                ("NCCL_NET", "Socket"),
-                ("NCCL_IB_DISABLE", "1"),
-                ("NCCL_SOCKET_IFNAME", "lo"),
-                ("NCCL_P2P_DISABLE", "1"),
-                ("NCCL_SHM_DISABLE", "1"),
-                ("NCCL_MULTI_RANK_GPU_ENABLE", "1"),
-                ("NCCL_DEBUG", "INFO"),
-                ("NCCL_DEBUG_SUBSYS", "INIT,TUNING"),
-                ("CCL_AGENT_MODE", "live"),
-                ("CCL_AGENT_INIT_ORDER", "process"),
-                ("CCL_AGENT_SAMPLE", "1"),
-                ("CCL_AGENT_DEPTH", "kernels"),
-            ])
-            .env("NCCL_HOSTID", format!("rank{rank}"))
-            .env("NCCL_DEBUG_FILE", job.join("nccl.%p.log"))
-            .env("NCCL_TUNER_PLUGIN", &self.plugin)
-            .env("NCCL_PROFILER_PLUGIN", &self.plugin)
-            .env("CCL_AGENT_JOB", job)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .process_group(0);
-        Ok(command.spawn()?)
+    /// Whether this machine is one to check on.
+    fn refuse(&self) -> Result<(), String> {
+        let driver = Driver::load()
+            .map_err(|e| format!("this needs a machine with an NVIDIA GPU and its driver: {e}"))?;
+        match (driver.is_stub(), self.stub) {
+            (true, false) => Err(
+                "the CUDA driver here is the stub: no data moves, so that nothing \
+                                  can be validated; this needs a machine with an NVIDIA GPU \
+                                  (--stub runs what can be run without)"
+                    .to_owned(),
+            ),
+            (false, true) => Err("the CUDA driver here is not the stub".to_owned()),
+            _ => match driver.devices() {
+                Ok(0) => Err("the CUDA driver has no GPU".to_owned()),
+                Ok(_) => Ok(()),
+                Err(error) => Err(error.to_string()),
+            },
+        }
     }
 }
 
-/// Questions of the fastest rank.
-fn asked(job: &Path, ranks: u64) -> u64 {
-    use ccl_abi::shared::job::{CommunicatorName, parts};
-    use ccl_abi::shared::{Mapping, Roll};
-    let entries = std::fs::read_dir(job).into_iter().flatten().flatten();
-    let is_it = |name: &str| CommunicatorName::from_file(name).is_some_and(|n| n.ranks == ranks);
-    let logs = entries.filter(|e| e.file_name().to_str().is_some_and(is_it));
-    let calls = logs.filter_map(|entry| {
-        let mapping = Mapping::existing(&entry.path()).ok()?;
-        let (_, roll) = parts(mapping.words())?;
-        Roll::again(roll)?.present().map(|rank| rank.calls).max()
-    });
-    calls.max().unwrap_or(0)
+/// The ends of the ranks' logs.
+fn last_words(folder: &Path) -> String {
+    let mut text = String::new();
+    for (job, rank) in ["switched", "killed"]
+        .into_iter()
+        .flat_map(|j| (0..MOST_RANKS).map(move |r| (j, r)))
+    {
+        let path = log_file(&folder.join(job), rank);
+        let Ok(log) = std::fs::read_to_string(&path) else {
+            continue;
+        };
+        // Without what NCCL says about each call.
+        let lines: Vec<&str> = log.lines().filter(|l| !l.contains(" -> Algo ")).collect();
+        let last = &lines[lines.len().saturating_sub(LAST_LINES)..];
+        text += &format!("\n--- the end of {}\n{}", path.display(), last.join("\n"));
+    }
+    text
 }
 
-/// The lines in which NCCL says what it does with the plugin, each once.
-fn loaded(job: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(job).into_iter().flatten().flatten();
-    let logs = entries.filter(|e| e.path().extension().is_some_and(|e| e == "log"));
-    let texts = logs.filter_map(|log| std::fs::read_to_string(log.path()).ok());
-    let mut lines: Vec<String> = texts
-        .flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>())
-        .filter(|line| line.contains("PLUGIN") || line.contains("Plugin"))
-        .filter(|line| line.contains("ccl-agent") && !line.contains(" set "))
-        .filter_map(|line| Some(line.split_once("NCCL INFO ")?.1.to_owned()))
-        .collect();
-    lines.sort();
-    lines.dedup();
-    lines
+/// Arguments of a rank of a check.
+#[derive(Args)]
+pub struct RankCommand {
+    #[arg(long)]
+    nccl: PathBuf,
+    #[arg(long)]
+    rank: u32,
+    #[arg(long)]
+    ranks: u32,
+    #[arg(long, value_parser = sizes)]
+    bytes: Sizes,
 }
 
-fn table(found: &Findings, kills: bool, is_stub: bool, is_good: bool) -> String {
-    let Findings {
-        ranks,
-        calls,
-        orders,
-        is_frozen,
-        compared,
-        wrong,
-        seen,
-        as_ordered,
-        fewer_channels,
-        otherwise,
-        disagreed,
-        ..
-    } = found;
-    let agent = match kills {
-        true => "killed by SIGKILL in the middle",
-        false => "orders everything that is legal, then leaves",
-    };
-    let results = match is_stub {
-        true => "not compared: no data moves".to_owned(),
-        false => format!("{compared} numbers compared, {wrong} wrong"),
-    };
-    let frozen = if *is_frozen { ", frozen by a rank" } else { "" };
-    format!(
-        "| agent | {agent} |\n|---|---|\n| job | {ranks} ranks, {calls} calls each, {orders} orders{frozen} |\n\
-         | results | {results} |\n\
-         | what ran | known of {seen} calls; {as_ordered} as ordered, {fewer_channels} on fewer channels than \
-         ordered, {otherwise} otherwise |\n\
-         | agreement | {disagreed} calls that two ranks ran differently |\n\
-         | held | {} |\n",
-        if is_good { "yes" } else { "NO" }
-    )
+impl RankCommand {
+    /// Lives as a rank until it may leave.
+    pub fn execute(self) -> Result<(), String> {
+        let rank = CheckRank {
+            nccl: self.nccl,
+            rank: self.rank,
+            ranks: self.ranks,
+            cells: plan::cells(&self.bytes.0, self.ranks),
+        };
+        rank.run()
+            .map_err(|error| format!("rank {}: {}", rank.rank, with_causes(&error)))
+    }
 }
 
-/// The head of the page.
-const PAGE: &str = "# Checked on a GPU
+/// Arguments of the agent that is to be killed.
+#[derive(Args)]
+pub struct AgentCommand {
+    #[arg(long)]
+    job: PathBuf,
+    #[arg(long)]
+    asks: u64,
+}
 
-Written by `make gpu-test`: the host program of the tests on a real driver and the NCCL that is installed. Several ranks share
-one GPU, each a process that takes itself for a machine, over sockets: a functional test, its times mean nothing. Every
-collective at four sizes, round after round, while an agent orders every pair that no rank rules out on several channel counts; results
-are compared bit for bit before, during and after. Sizes where an order gets fewer channels than it asks for are those with
-less work than channels, or communicators with fewer.
-
-Not covered: several GPUs, NVLink, InfiniBand, CUDA graphs, other types than 32-bit floats, and performance.
-";
+impl AgentCommand {
+    /// Switches until it is killed.
+    pub fn execute(self) -> Result<(), String> {
+        agent::switch_until_killed(&self.job, self.asks).map_err(|error| with_causes(&error))
+    }
+}

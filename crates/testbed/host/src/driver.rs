@@ -46,15 +46,16 @@ macro_rules! functions {
 
 functions! {
     init = b"cuInit": fn(c_uint);
-    driver_version = b"cuDriverGetVersion": fn(*mut c_int);
-    copy_in = b"cuMemcpyHtoD_v2": fn(u64, *const c_void, usize);
-    copy_out = b"cuMemcpyDtoH_v2": fn(*mut c_void, u64, usize);
     device_count = b"cuDeviceGetCount": fn(*mut c_int);
     device_name = b"cuDeviceGetName": fn(*mut c_char, c_int, c_int);
     retain_context = b"cuDevicePrimaryCtxRetain": fn(*mut Handle, c_int);
     set_context = b"cuCtxSetCurrent": fn(Handle);
     allocate = b"cuMemAlloc_v2": fn(*mut u64, usize);
     free = b"cuMemFree_v2": fn(u64);
+    upload = b"cuMemcpyHtoDAsync_v2": fn(u64, *const c_void, usize, Handle);
+    download = b"cuMemcpyDtoHAsync_v2": fn(*mut c_void, u64, usize, Handle);
+    fill = b"cuMemsetD8Async": fn(u64, u8, usize, Handle);
+    version = b"cuDriverGetVersion": fn(*mut c_int);
     create_stream = b"cuStreamCreate": fn(*mut Handle, c_uint);
     destroy_stream = b"cuStreamDestroy_v2": fn(Handle);
     synchronize_stream = b"cuStreamSynchronize": fn(Handle);
@@ -183,41 +184,6 @@ impl Driver {
         })
     }
 
-    /// The CUDA version the driver is made for, as `major.minor`.
-    ///
-    /// # Errors
-    /// When the driver refuses.
-    pub fn version(&self) -> Result<String, DriverError> {
-        let mut code = 0;
-        // SAFETY: a place for one number.
-        let result = unsafe { (self.functions.driver_version)(&raw mut code) };
-        self.check("cuDriverGetVersion", result)?;
-        Ok(format!("{}.{}", code / 1000, code % 1000 / 10))
-    }
-
-    /// Copies numbers to the device and waits for that.
-    ///
-    /// # Errors
-    /// When the buffer does not hold them.
-    pub fn copy_in(&self, buffer: Buffer, values: &[f32]) -> Result<(), DriverError> {
-        let bytes = size_of_val(values);
-        // SAFETY: as many bytes as the slice has; the driver checks its own side.
-        let code = unsafe { (self.functions.copy_in)(buffer.0, values.as_ptr().cast(), bytes) };
-        self.check("cuMemcpyHtoD", code)
-    }
-
-    /// Copies numbers from the device and waits for that.
-    ///
-    /// # Errors
-    /// When the buffer does not hold as many.
-    pub fn copy_out(&self, values: &mut [f32], buffer: Buffer) -> Result<(), DriverError> {
-        let bytes = size_of_val(values);
-        // SAFETY: as above.
-        let code =
-            unsafe { (self.functions.copy_out)(values.as_mut_ptr().cast(), buffer.0, bytes) };
-        self.check("cuMemcpyDtoH", code)
-    }
-
     /// Devices of this machine.
     ///
     /// # Errors
@@ -280,6 +246,58 @@ impl Driver {
     pub fn free(&self, buffer: Buffer) -> Result<(), DriverError> {
         // SAFETY: an address the driver answered; it checks that it is still one.
         self.check("cuMemFree", unsafe { (self.functions.free)(buffer.0) })
+    }
+
+    /// Queues a copy to the start of a buffer; the bytes may change when the stream has been waited for.
+    ///
+    /// # Errors
+    /// When the driver refuses, as where the buffer is too small.
+    pub fn upload(&self, from: &[u8], to: Buffer, stream: Stream) -> Result<(), DriverError> {
+        // SAFETY: as many bytes as are there; the driver checks the buffer.
+        self.check("cuMemcpyHtoDAsync", unsafe {
+            (self.functions.upload)(to.0, from.as_ptr().cast(), from.len(), stream.0)
+        })
+    }
+
+    /// Copies from the start of a buffer, when all that is queued before is done.
+    ///
+    /// # Errors
+    /// When the driver refuses, or what went wrong on the device.
+    pub fn download(&self, from: Buffer, to: &mut [u8], stream: Stream) -> Result<(), DriverError> {
+        // SAFETY: room for as many bytes, which stays until the stream was waited for.
+        self.check("cuMemcpyDtoHAsync", unsafe {
+            (self.functions.download)(to.as_mut_ptr().cast(), from.0, to.len(), stream.0)
+        })?;
+        self.synchronize(stream)
+    }
+
+    /// Queues the filling of the first bytes of a buffer.
+    ///
+    /// # Errors
+    /// When the driver refuses.
+    pub fn fill(
+        &self,
+        buffer: Buffer,
+        value: u8,
+        bytes: usize,
+        stream: Stream,
+    ) -> Result<(), DriverError> {
+        // SAFETY: the driver checks the buffer.
+        self.check("cuMemsetD8Async", unsafe {
+            (self.functions.fill)(buffer.0, value, bytes, stream.0)
+        })
+    }
+
+    /// The CUDA release the driver is for, as `major.minor`.
+    ///
+    /// # Errors
+    /// When the driver refuses.
+    pub fn cuda_version(&self) -> Result<String, DriverError> {
+        let mut version = 0;
+        // SAFETY: a place for one number.
+        let code = unsafe { (self.functions.version)(&raw mut version) };
+        self.check("cuDriverGetVersion", code)?;
+        Ok(format!("{}.{}", version / 1000, version % 1000 / 10))
     }
 
     /// Makes a stream on the current device.

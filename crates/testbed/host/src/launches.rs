@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use ccl_core::{Algorithm, Collective, CommShape, Protocol};
 use ccl_stub::launch::{Launch as RawLaunch, Operation as RawOperation};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A kernel launch of NCCL.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,7 +32,7 @@ pub struct Launch {
 }
 
 /// A collective of a launch, as it really runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Operation {
     /// The collective.
     pub collective: Collective,

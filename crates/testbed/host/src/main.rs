@@ -32,14 +32,14 @@ enum Command {
     Run(Run),
     /// Run a workload's iterations until somebody ends it, for an agent to attach to.
     Job(job_command::JobCommand),
-    /// Check live switching: results, agreement, obedience. Makes sense of GPUs.
+    /// Check on a GPU that results are right and orders obeyed while choices are switched.
     Check(check_command::CheckCommand),
     /// A rank of a check.
     #[command(hide = true)]
-    CheckRank(check_command::PartCommand),
-    /// The agent of a check.
+    CheckRank(check_command::RankCommand),
+    /// The agent of a check, to be killed.
     #[command(hide = true)]
-    CheckAgent(check_command::PartCommand),
+    CheckAgent(check_command::AgentCommand),
     /// Measure what the plugin costs the host.
     Cost(cost_command::CostCommand),
 }
@@ -164,8 +164,8 @@ fn main() -> ExitCode {
         Command::Run(run) => run.execute(),
         Command::Job(job) => job.execute(),
         Command::Check(check) => check.execute(),
-        Command::CheckRank(part) => part.rank(),
-        Command::CheckAgent(part) => part.agent(),
+        Command::CheckRank(rank) => rank.execute(),
+        Command::CheckAgent(agent) => agent.execute(),
         Command::Cost(cost) => cost.execute(),
     };
     match done {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ccl_core::Collective;
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::driver::{Buffer, Stream};
@@ -42,14 +43,22 @@ pub enum NcclError {
 pub struct UniqueId([u8; 128]);
 
 impl UniqueId {
-    /// As bytes, for ranks in other processes.
-    pub fn bytes(&self) -> &[u8; 128] {
-        &self.0
+    /// As text, to be handed to another process.
+    pub fn to_text(self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// From another rank's bytes.
-    pub fn from_bytes(bytes: [u8; 128]) -> Self {
-        Self(bytes)
+    /// From that text; `None` for any other.
+    pub fn from_text(text: &str) -> Option<Self> {
+        let mut bytes = [0; 128];
+        if text.len() != 2 * bytes.len() {
+            return None;
+        }
+        for (index, byte) in bytes.iter_mut().enumerate() {
+            let digits = text.get(2 * index..2 * index + 2)?;
+            *byte = u8::from_str_radix(digits, 16).ok()?;
+        }
+        Some(Self(bytes))
     }
 }
 
@@ -60,10 +69,68 @@ type CommHandle = *mut c_void;
 #[derive(Debug)]
 pub struct Communicator(CommHandle);
 
-/// `ncclFloat32` and its size, bytes.
-const FLOAT32: c_int = 7;
-/// Bytes of an element; every call counts in these.
+/// Bytes of an element of [`Datatype::Float32`], which all calls but those of a check are of.
 pub const ELEMENT_BYTES: u64 = 4;
+
+/// Types of elements that this program uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Datatype {
+    /// `ncclUint8`.
+    Uint8,
+    /// `ncclBfloat16`, what training mostly sends.
+    Bfloat16,
+    /// `ncclInt32`.
+    Int32,
+    /// `ncclFloat32`.
+    Float32,
+    /// `ncclFloat64`.
+    Float64,
+}
+
+impl Datatype {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Float32,
+        Self::Bfloat16,
+        Self::Int32,
+        Self::Uint8,
+        Self::Float64,
+    ];
+
+    /// `ncclDataType_t` of nccl.h.
+    fn nccl_id(self) -> c_int {
+        match self {
+            Self::Uint8 => 1,
+            Self::Int32 => 2,
+            Self::Float32 => 7,
+            Self::Float64 => 8,
+            Self::Bfloat16 => 9,
+        }
+    }
+
+    /// Bytes of an element.
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::Uint8 => 1,
+            Self::Bfloat16 => 2,
+            Self::Int32 | Self::Float32 => 4,
+            Self::Float64 => 8,
+        }
+    }
+
+    /// NCCL's word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Uint8 => "uint8",
+            Self::Bfloat16 => "bfloat16",
+            Self::Int32 => "int32",
+            Self::Float32 => "float32",
+            Self::Float64 => "float64",
+        }
+    }
+}
+
 /// `ncclSum`.
 const SUM: c_int = 0;
 /// Root of Broadcast and Reduce.
@@ -240,35 +307,35 @@ impl Nccl {
         &self,
         communicator: &Communicator,
         collective: Collective,
-        count: usize,
+        (datatype, count): (Datatype, usize),
         (send, receive): (Buffer, Buffer),
         stream: Stream,
     ) -> Result<(), NcclError> {
         let (from, to, at) = (send.0, receive.0, stream.0);
-        let handle = communicator.0;
+        let (handle, of) = (communicator.0, datatype.nccl_id());
         let f = &self.functions;
         // SAFETY: a communicator of this NCCL, and buffers the caller made large enough.
         let (function, code) = unsafe {
             match collective {
                 Collective::AllReduce => (
                     "ncclAllReduce",
-                    (f.all_reduce)(from, to, count, FLOAT32, SUM, handle, at),
+                    (f.all_reduce)(from, to, count, of, SUM, handle, at),
                 ),
                 Collective::AllGather => (
                     "ncclAllGather",
-                    (f.all_gather)(from, to, count, FLOAT32, handle, at),
+                    (f.all_gather)(from, to, count, of, handle, at),
                 ),
                 Collective::ReduceScatter => (
                     "ncclReduceScatter",
-                    (f.reduce_scatter)(from, to, count, FLOAT32, SUM, handle, at),
+                    (f.reduce_scatter)(from, to, count, of, SUM, handle, at),
                 ),
                 Collective::Broadcast => (
                     "ncclBroadcast",
-                    (f.broadcast)(from, to, count, FLOAT32, ROOT, handle, at),
+                    (f.broadcast)(from, to, count, of, ROOT, handle, at),
                 ),
                 Collective::Reduce => (
                     "ncclReduce",
-                    (f.reduce)(from, to, count, FLOAT32, SUM, ROOT, handle, at),
+                    (f.reduce)(from, to, count, of, SUM, ROOT, handle, at),
                 ),
                 Collective::AllToAll | Collective::SendRecv => {
                     return Err(NcclError::NotACollective(collective));

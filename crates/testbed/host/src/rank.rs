@@ -7,7 +7,7 @@ use ccl_core::{Collective, CommShape};
 
 use crate::driver::{Buffer, Stream};
 use crate::launches::{self, Launch};
-use crate::nccl::{Communicator, ELEMENT_BYTES};
+use crate::nccl::{Communicator, Datatype, ELEMENT_BYTES};
 use crate::overrides;
 use crate::placement::Member;
 use crate::world::{JobError, QUIET, Shared};
@@ -137,7 +137,8 @@ impl Rank {
         launches::launching(communicator);
         let buffers = (self.send, self.receive);
         let nccl = &self.shared.libraries.nccl;
-        Ok(nccl.enqueue(end, collective, elements, buffers, self.stream)?)
+        let what = (Datatype::Float32, elements);
+        Ok(nccl.enqueue(end, collective, what, buffers, self.stream)?)
     }
 
     /// Enqueues what `what` enqueues as one group: NCCL launches it together, and choices may differ

@@ -1,110 +1,59 @@
-//! The agent of a check: it orders, one after another, everything that no rank rules out.
+//! An agent to be killed: a process that switches as fast as the ranks take it, until it is.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use ccl_abi::shared::Rule;
 use ccl_agent::live::pilot::{Followed, Pilot, Segment};
-use ccl_core::{Algorithm, Protocol};
 
-use super::{CALLS, COLLECTIVES, CheckError, ROUNDS_BEFORE, write_whole};
+use super::{CheckError, plan, rank};
 
-/// Channels that are ordered with each pair; 0 leaves the count to NCCL.
-const CHANNELS: [u8; 4] = [0, 1, 2, 4];
-/// How long ranks may make no progress.
-const PATIENCE: Duration = Duration::from_secs(120);
-/// The file in which it counts its orders.
-pub const ORDERS: &str = "orders";
+/// Between two looks at the ranks.
+const PAUSE: Duration = Duration::from_millis(1);
 
-/// Orders everything and leaves the job to NCCL's own choices.
+/// The only communicator of a check's job, when all its ranks follow its log and have been asked about
+/// every collective.
+pub(super) fn followed(pilot: &Pilot) -> Option<Followed> {
+    let mut all = pilot.communicators().into_iter();
+    let first = all.next().filter(|_| all.next().is_none())?;
+    let asked = |followed: &Followed| {
+        let mut ranks = followed.ranks.iter();
+        ranks.all(|rank| rank.impossible.iter().all(Option::is_some))
+    };
+    (first.is_complete() && asked(&first)).then_some(first)
+}
+
+/// Gives the orders of a plan over and over; each applies as early as the log takes it, never between two
+/// of the `asks` questions that NCCL has about one call.
 ///
 /// # Errors
-/// Ranks that do not come or stand still, and logs that take no order.
-pub fn run(job: &Path, ranks: u64) -> Result<(), CheckError> {
-    let failed = |error: &dyn std::fmt::Display| CheckError::Failed(error.to_string());
-    let mut pilot = Pilot::start(job)?;
-    let followed = wait_until(&pilot, |f| {
-        f.name.ranks == ranks && f.is_complete() && f.calls() >= ROUNDS_BEFORE * CALLS
-    })?;
-    let choices = COLLECTIVES.map(|collective| legal(collective, &followed));
-    let most = choices.iter().map(Vec::len).max().unwrap_or(0);
-    for number in 0..=most {
-        // The last order is none: NCCL's own choices again.
-        let of_order = |rules: &Vec<Rule>| rules.get(number % rules.len().max(1)).copied();
-        let rules: Vec<Rule> = match number == most {
-            true => Vec::new(),
-            false => choices.iter().filter_map(of_order).collect(),
-        };
-        let mut from = 0;
-        pilot
-            .steer(|followed| {
-                let of_job = followed.iter().filter(|f| f.name.ranks == ranks);
-                of_job
-                    .map(|f| {
-                        from = f.state.horizon;
-                        let rules = rules.clone();
-                        (f.name, vec![Segment { from, rules }])
-                    })
-                    .collect()
-            })
-            .map_err(|error| failed(&error))?;
-        write_whole(&job.join(ORDERS), &(number + 1).to_string())?;
-        wait_until(&pilot, |f| f.calls() >= from + 2 * CALLS)?;
-    }
-    pilot
-        .release(|_| Vec::new())
-        .map_err(|error| failed(&error))
-}
-
-fn wait_until(pilot: &Pilot, is_met: impl Fn(&Followed) -> bool) -> Result<Followed, CheckError> {
-    let mut progress = (Instant::now(), 0);
-    loop {
-        let followed = pilot.communicators();
-        if let Some(found) = followed.iter().find(|f| is_met(f)) {
-            return Ok(found.clone());
-        }
-        let calls = followed.iter().map(Followed::calls).max().unwrap_or(0);
-        if calls > progress.1 {
-            progress = (Instant::now(), calls);
-        }
-        if progress.0.elapsed() > PATIENCE {
-            return Err(CheckError::Failed(format!(
-                "ranks stand still at call {calls}"
-            )));
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
-
-/// Every pair that all ranks can run, with every channel count.
-fn legal(collective: ccl_core::Collective, followed: &Followed) -> Vec<Rule> {
-    let Some(id) = collective.nccl_id().and_then(|id| u8::try_from(id).ok()) else {
-        return Vec::new();
-    };
-    let masks = followed.ranks.iter().map(|rank| {
-        let of = rank.impossible.get(usize::from(id)).copied().flatten();
-        of.unwrap_or(u32::MAX)
+/// A job's directory that cannot be read, or a log that takes no more.
+pub fn switch_until_killed(job: &Path, asks: u64) -> Result<(), CheckError> {
+    // The end of the pipe is the end of the checking process.
+    std::thread::spawn(|| {
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        rank::end_at_once()
     });
-    let impossible = masks.fold(0, |all, mask| all | mask);
-    let small = |n: u32| u8::try_from(n).unwrap_or(u8::MAX);
-    let mut rules = Vec::new();
-    for algorithm in Algorithm::ALL {
-        for protocol in Protocol::ALL {
-            let bit = algorithm.nccl_id() * 3 + protocol.nccl_id();
-            let can = algorithm.serves(collective) && algorithm.speaks(protocol);
-            if !can || impossible & 1 << bit != 0 {
-                continue;
-            }
-            rules.extend(CHANNELS.map(|channels| Rule {
-                collective: id,
-                min_bytes: 0,
-                max_bytes: u64::MAX,
-                algorithm: small(algorithm.nccl_id()),
-                protocol: small(protocol.nccl_id()),
-                channels,
-                chunk_bytes: 0,
-            }));
+    let pilot = Pilot::start(job).map_err(CheckError::Start)?;
+    let first = loop {
+        if let Some(followed) = followed(&pilot) {
+            break followed;
+        }
+        std::thread::sleep(PAUSE);
+    };
+    let orders = plan::orders(&first.ranks);
+    for order in orders.iter().cycle() {
+        let mut from = 0;
+        pilot.steer(|all| {
+            let found = all.iter().find(|followed| followed.name == first.name);
+            let horizon = found.map_or(0, |followed| followed.state.horizon);
+            from = horizon.next_multiple_of(asks.max(1));
+            let rules = order.rules.clone();
+            vec![(first.name, vec![Segment { from, rules }])]
+        })?;
+        // The next one when this one is being followed.
+        while followed(&pilot).is_some_and(|followed| followed.calls() <= from) {
+            std::thread::sleep(PAUSE);
         }
     }
-    rules
+    Ok(())
 }

@@ -1,233 +1,325 @@
-//! What a check found: the decision log says what each call should have run, the profiler's rings or the
-//! stub driver what it did.
+//! Holds what a job ran against what was ordered, and its results against what they have to be.
+//!
+//! Algorithm and protocol of an order are always to be run. Channels may lawfully be fewer: NCCL has no
+//! more than the communicator opened, and uses no more than there is work for. That is counted as cut, not
+//! as obeyed; the largest calls, which have work for all, must run as many as the order and the
+//! communicator allow, the most that any call ran on being what it has.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
-use ccl_abi::shared::job::{CommunicatorName, parts};
-use ccl_abi::shared::{Answer, Mapping, Reader, Roll};
-use ccl_agent::observe::rings::Rings;
+use ccl_agent::observe::seen::Seen;
 
-use super::rank::{RankReport, report_file};
-use super::{CheckError, call, number_of};
+use super::plan::{Cell, name};
+use super::scenario::Evidence;
 
-/// What was found of one job.
+/// Tree and Ring deal their work to channels as described; PAT, CollNet and NVLS have rules of their own.
+const DEALT: [u8; 2] = [0, 1];
+
+/// What ran.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ran {
+    algorithm: u8,
+    protocol: u8,
+    channels: u8,
+}
+
+/// What was found in a job. Counts are over all ranks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Findings {
-    /// Ranks.
-    pub ranks: u64,
-    /// Calls of each rank.
+pub struct Tally {
+    /// Calls.
     pub calls: u64,
-    /// Entries of the decision log.
-    pub orders: u64,
-    /// Whether ranks froze it.
-    pub is_frozen: bool,
-    /// Numbers compared, and wrong ones.
-    pub compared: u64,
-    /// Wrong numbers.
-    pub wrong: u64,
-    /// Calls for which it is known what ran, on all ranks together.
-    pub seen: u64,
-    /// Of those: ordered and run as ordered.
-    pub as_ordered: u64,
-    /// Ordered, and run on fewer channels: the communicator has no more, or the size no more work.
-    pub fewer_channels: u64,
-    /// Ordered and run otherwise.
-    pub otherwise: u64,
-    /// Calls that two ranks ran differently.
-    pub disagreed: u64,
-    /// The NCCL that ran.
-    pub nccl: String,
+    /// Those before the first switch, between the first and the last, and from the last on.
+    pub by_phase: [u64; 3],
+    /// Elements of results that were compared.
+    pub elements: u64,
+    /// Those of them that were wrong.
+    pub mismatches: u64,
+    /// On the stub, where nothing moves: elements that were found wrong, as all of them must be.
+    pub unmoved: u64,
+    /// Times that another choice was ordered.
+    pub switches: u64,
+    /// Calls of which it is known what ran.
+    pub recorded: u64,
+    /// Calls for which a pair was ordered.
+    pub ordered: u64,
+    /// Those of them that ran it, on as many channels as ordered or, where that was left open, on any.
+    pub obeyed: u64,
+    /// Those that ran it on fewer channels.
+    pub cut: u64,
+    /// Choices of pair and channels that ran.
+    pub choices: Vec<String>,
+    /// What is not as it has to be.
+    pub problems: Vec<String>,
 }
 
-impl Findings {
-    /// Whether nothing speaks against it. `is_stub`: no data moved, so none was compared.
-    pub fn are_good(&self, is_stub: bool) -> bool {
-        self.wrong == 0
-            && self.otherwise == 0
-            && self.disagreed == 0
-            && self.as_ordered > 0
-            && self.orders > 0
-            && (is_stub || self.compared > 0)
-    }
-}
+/// Problems said in full; the others are counted.
+const MOST_PROBLEMS: usize = 12;
 
-/// Ids of algorithm and protocol, channels.
-type Ran = [u32; 3];
-
-/// Reads what a job left in its directory.
-///
-/// # Errors
-/// A report, a log or a ring that is missing or cannot be read.
-pub fn findings(job: &Path, ranks: u32) -> Result<Findings, CheckError> {
-    let failed = |what: String| CheckError::Failed(what);
-    let reports: Vec<RankReport> = (0..ranks)
-        .map(|rank| {
-            let path = report_file(job, rank);
-            let text = std::fs::read_to_string(&path)
-                .map_err(|e| failed(format!("rank {rank} left no report: {e}")))?;
-            Ok(serde_json::from_str(&text)?)
-        })
-        .collect::<Result<_, CheckError>>()?;
-    let calls = reports.first().map_or(0, |report| report.calls);
-    if reports.iter().any(|report| report.calls != calls) || calls == 0 {
-        return Err(failed("ranks made different numbers of calls".to_owned()));
-    }
-    let mut found = Findings {
-        ranks: u64::from(ranks),
-        calls,
-        compared: reports.iter().map(|report| report.compared).sum(),
-        wrong: reports.iter().map(|report| report.wrong).sum(),
-        nccl: reports.first().map_or(String::new(), |r| r.nccl.clone()),
-        ..Findings::default()
-    };
-    let mapping = log_of(job, u64::from(ranks))?;
-    let (log, roll) = parts(mapping.words()).ok_or_else(|| failed("a log too short".to_owned()))?;
-    let reader = Reader::new(log).map_err(|doubt| failed(format!("the log: {doubt:?}")))?;
-    let roll = Roll::open(roll).map_err(|doubt| failed(format!("the roll: {doubt:?}")))?;
-    found.orders = u64::from(reader.state().entries);
-    found.is_frozen = reader.state().frozen;
-    let asked = roll.present().map(|rank| rank.calls).max().unwrap_or(0);
-    if asked == 0 || !asked.is_multiple_of(calls) {
-        return Err(failed(format!(
-            "NCCL asked {asked} times for {calls} calls"
-        )));
-    }
-    let mut ran: BTreeMap<u64, Vec<Ran>> = BTreeMap::new();
-    for report in &reports {
-        for (number, launched) in (0..).zip(&report.launched) {
-            ran.entry(number).or_default().push(*launched);
+impl Tally {
+    fn problem(&mut self, what: String) {
+        match self.problems.len() {
+            n if n < MOST_PROBLEMS => self.problems.push(what),
+            MOST_PROBLEMS => self.problems.push("and more of that".to_owned()),
+            _ => {}
         }
     }
-    if ran.is_empty() {
-        recorded(job, &mut ran)?;
-    }
-    for (number, choices) in &ran {
-        let (collective, bytes) = call(*number);
-        found.seen += choices.len() as u64;
-        found.disagreed += u64::from(choices.iter().any(|choice| *choice != choices[0]));
-        let id = collective.nccl_id().and_then(|id| u8::try_from(id).ok());
-        let first_ask = number * (asked / calls);
-        let Answer::Run(rule) = reader.at(first_ask, id.unwrap_or(u8::MAX), bytes) else {
-            continue;
+
+    /// Holds a job against what was ordered.
+    pub fn of(evidence: &Evidence) -> Self {
+        let mut tally = Self {
+            switches: evidence.switches,
+            ..Self::default()
         };
-        for [algorithm, protocol, channels] in choices {
-            let pair = (u32::from(rule.algorithm), u32::from(rule.protocol));
-            let wanted = u32::from(rule.channels);
-            match (*algorithm, *protocol) == pair {
-                true if wanted == 0 || *channels == wanted => found.as_ordered += 1,
-                true if *channels < wanted => found.fewer_channels += 1,
-                _ => found.otherwise += 1,
+        tally.results(evidence);
+        let ran = tally.ran(evidence);
+        tally.agreement(evidence, &ran);
+        tally.orders(evidence, &ran);
+        tally.own_choices(evidence, &ran);
+        if evidence.lost > 0 {
+            tally.problem(format!("{} records were lost or damaged", evidence.lost));
+        }
+        if evidence.declined > 0 {
+            tally.problem(format!(
+                "{} orders were legal and could not be run",
+                evidence.declined
+            ));
+        }
+        tally
+    }
+
+    fn results(&mut self, evidence: &Evidence) {
+        let first_switch = evidence.ordered.iter().position(Option::is_some);
+        for (rank, called) in evidence.called.iter().enumerate() {
+            if called.len() != evidence.ordered.len() {
+                let (made, wanted) = (called.len(), evidence.ordered.len());
+                self.problem(format!("rank {rank} made {made} of {wanted} calls"));
+            }
+            for (place, call) in called.iter().enumerate() {
+                let phase = match call.call {
+                    n if n >= evidence.settled_at => 2,
+                    _ if first_switch.is_some_and(|first| place >= first) => 1,
+                    _ => 0,
+                };
+                self.calls += 1;
+                self.by_phase[phase] += 1;
+                if evidence.machine.is_stub {
+                    self.unmoved += call.mismatches;
+                    if call.mismatches != call.elements || call.is_overrun {
+                        self.problem(format!(
+                            "rank {rank} call {place}: something moved on the stub, or the comparison is blind"
+                        ));
+                    }
+                    continue;
+                }
+                self.elements += call.elements;
+                self.mismatches += call.mismatches;
+                if call.mismatches > 0 || call.is_overrun {
+                    let what = cell(evidence, place).map_or_else(String::new, describe);
+                    let how = match call.first_mismatch {
+                        Some(first) => format!(
+                            "{} of {} elements are wrong, first {first}",
+                            call.mismatches, call.elements
+                        ),
+                        None if call.is_overrun => "something was written behind it".to_owned(),
+                        None => format!("{} elements are not there", call.mismatches),
+                    };
+                    self.problem(format!("rank {rank} call {place}, {what}: {how}"));
+                }
+            }
+        }
+        if evidence.machine.is_stub && self.unmoved == 0 {
+            self.problem("no result was looked at".to_owned());
+        }
+        if !evidence.machine.is_stub && self.elements == 0 {
+            self.problem("no result was compared".to_owned());
+        }
+        if self.by_phase.contains(&0) {
+            let [before, during, after] = self.by_phase;
+            self.problem(format!(
+                "{before} calls before, {during} during and {after} after the switches: some of each are needed"
+            ));
+        }
+    }
+
+    /// By rank and call.
+    fn ran(&mut self, evidence: &Evidence) -> Vec<Vec<Option<Ran>>> {
+        let ran: Vec<Vec<Option<Ran>>> = match evidence.machine.is_stub {
+            true => evidence.called.iter().map(|c| launched(c)).collect(),
+            false => self.profiled(evidence),
+        };
+        self.recorded = ran.iter().flatten().flatten().count() as u64;
+        if self.recorded < self.calls {
+            let (known, calls) = (self.recorded, self.calls);
+            self.problem(format!("of {calls} calls {known} are recorded"));
+        }
+        ran
+    }
+
+    /// From the rings. The n-th record of a collective is of the n-th call of it.
+    fn profiled(&mut self, evidence: &Evidence) -> Vec<Vec<Option<Ran>>> {
+        let ranks = u32::try_from(evidence.pids.len()).unwrap_or(u32::MAX);
+        let mut all = Vec::new();
+        for (rank, pid) in evidence.pids.iter().enumerate() {
+            let mut records: BTreeMap<_, Vec<&Seen>> = BTreeMap::new();
+            for seen in evidence.seen.iter().filter(|seen| seen.pid == *pid) {
+                records.entry(seen.collective).or_default().push(seen);
+            }
+            for of_collective in records.values_mut() {
+                of_collective.sort_by_key(|seen| seen.record.sequence);
+                let first = of_collective.first().map_or(0, |seen| seen.record.sequence);
+                let gap = (first..)
+                    .zip(of_collective.iter())
+                    .find(|(n, seen)| *n != seen.record.sequence);
+                if let Some((missing, seen)) = gap {
+                    let what = seen.collective.name();
+                    self.problem(format!("rank {rank}: {what} {missing} is not recorded"));
+                }
+            }
+            let mut counts: BTreeMap<_, usize> = BTreeMap::new();
+            let called = evidence.called.get(rank).map_or(0, Vec::len);
+            let mut ran = Vec::new();
+            for place in 0..called {
+                let Some(cell) = cell(evidence, place) else {
+                    continue;
+                };
+                let number = counts.entry(cell.collective).or_default();
+                let record = records.get(&cell.collective).and_then(|of| of.get(*number));
+                *number += 1;
+                let expected = cell.count(ranks) * cell.datatype.bytes() as u64;
+                if let Some(seen) = record
+                    && seen.message_bytes() != expected
+                {
+                    let (what, bytes) = (describe(cell), seen.message_bytes());
+                    self.problem(format!(
+                        "rank {rank} call {place}, {what}: {bytes} bytes are recorded, not {expected}"
+                    ));
+                }
+                ran.push(record.map(|seen| Ran {
+                    algorithm: seen.record.algorithm,
+                    protocol: seen.record.protocol,
+                    channels: seen.record.channels,
+                }));
+            }
+            all.push(ran);
+        }
+        all
+    }
+
+    fn agreement(&mut self, evidence: &Evidence, ran: &[Vec<Option<Ran>>]) {
+        let Some((first, others)) = ran.split_first() else {
+            return;
+        };
+        for (number, other) in others.iter().enumerate() {
+            for (place, (a, b)) in first.iter().zip(other).enumerate() {
+                if let (Some(a), Some(b)) = (a, b)
+                    && a != b
+                {
+                    let what = cell(evidence, place).map_or_else(String::new, describe);
+                    let (rank, a, b) = (number + 1, a.name(), b.name());
+                    self.problem(format!(
+                        "call {place}, {what}: rank 0 ran {a} and rank {rank} {b}"
+                    ));
+                }
             }
         }
     }
-    Ok(found)
-}
 
-fn log_of(job: &Path, ranks: u64) -> Result<Mapping, CheckError> {
-    for entry in std::fs::read_dir(job)? {
-        let entry = entry?;
-        let name = entry
-            .file_name()
-            .to_str()
-            .and_then(CommunicatorName::from_file);
-        if name.is_some_and(|name| name.ranks == ranks) {
-            return Ok(Mapping::existing(&entry.path())?);
+    fn orders(&mut self, evidence: &Evidence, ran: &[Vec<Option<Ran>>]) {
+        let most_bytes = evidence.cells.iter().map(|cell| cell.bytes).max();
+        let most_bytes = most_bytes.unwrap_or(0);
+        let dealt = |ran: &&Ran| DEALT.contains(&ran.algorithm);
+        let all = ran.iter().flatten().flatten();
+        let opened = all.filter(dealt).map(|ran| ran.channels).max().unwrap_or(0);
+        let mut choices = BTreeMap::new();
+        for (rank, of_rank) in ran.iter().enumerate() {
+            for (place, (ran, ordered)) in of_rank.iter().zip(&evidence.ordered).enumerate() {
+                let (Some(ran), Some(cell)) = (ran, cell(evidence, place)) else {
+                    continue;
+                };
+                choices.insert((ran.algorithm, ran.protocol, ran.channels), ran.name());
+                let Some(rule) = ordered else { continue };
+                self.ordered += 1;
+                let is_pair = (rule.algorithm, rule.protocol) == (ran.algorithm, ran.protocol);
+                // Rounded down to whole elements, so not exactly the largest.
+                let is_large = cell.bytes * 2 > most_bytes && DEALT.contains(&ran.algorithm);
+                let wanted = match rule.channels {
+                    0 => ran.channels,
+                    ordered => ordered,
+                };
+                if is_pair && ran.channels == wanted {
+                    self.obeyed += 1;
+                } else if is_pair
+                    && ran.channels < wanted
+                    && (!is_large || ran.channels == wanted.min(opened))
+                {
+                    self.cut += 1;
+                } else {
+                    let what = describe(cell);
+                    let ordered = name(rule.algorithm, rule.protocol, rule.channels);
+                    let ran = ran.name();
+                    self.problem(format!(
+                        "rank {rank} call {place}, {what}: {ordered} was ordered and {ran} ran"
+                    ));
+                }
+            }
+        }
+        self.choices = choices.into_values().collect();
+        if self.ordered == 0 {
+            self.problem("nothing was ordered".to_owned());
         }
     }
-    Err(CheckError::Failed(
-        "no decision log: the ranks did not load the plugin in live mode".to_owned(),
-    ))
+
+    /// Where nothing is ordered NCCL chooses, and the same for the same call, before and after.
+    fn own_choices(&mut self, evidence: &Evidence, ran: &[Vec<Option<Ran>>]) {
+        let mut own: BTreeMap<&Cell, Ran> = BTreeMap::new();
+        for (place, (ran, ordered)) in ran
+            .iter()
+            .flat_map(|of| of.iter().zip(&evidence.ordered).enumerate())
+        {
+            let (Some(ran), None, Some(cell)) = (ran, ordered, cell(evidence, place)) else {
+                continue;
+            };
+            let first = *own.entry(cell).or_insert(*ran);
+            if first != *ran {
+                let (what, first, ran) = (describe(cell), first.name(), ran.name());
+                self.problem(format!(
+                    "call {place}, {what}: NCCL's own choice was {first} and is {ran}"
+                ));
+            }
+        }
+    }
 }
 
-/// What the profiler recorded.
-fn recorded(job: &Path, ran: &mut BTreeMap<u64, Vec<Ran>>) -> Result<(), CheckError> {
-    let mut rings = Rings::new(job);
-    rings.find()?;
-    rings.drain(|seen| {
-        let record = &seen.record;
-        if let Some(number) = number_of(seen.collective, record.sequence) {
-            let choice = [record.algorithm, record.protocol, record.channels].map(u32::from);
-            ran.entry(number).or_default().push(choice);
-        }
+impl Ran {
+    fn name(self) -> String {
+        name(self.algorithm, self.protocol, self.channels)
+    }
+}
+
+fn launched(called: &[super::messages::Called]) -> Vec<Option<Ran>> {
+    let small = |n: u32| u8::try_from(n).unwrap_or(u8::MAX);
+    let ran = called.iter().map(|called| {
+        called.launched.map(|operation| Ran {
+            algorithm: small(operation.algorithm.nccl_id()),
+            protocol: small(operation.protocol.nccl_id()),
+            channels: small(operation.channels),
+        })
     });
-    if ran.is_empty() {
-        return Err(CheckError::Failed(
-            "the profiler recorded nothing: NCCL before 2.23 has no interface for it".to_owned(),
-        ));
-    }
-    Ok(())
+    ran.collect()
+}
+
+fn cell(evidence: &Evidence, place: usize) -> Option<&Cell> {
+    evidence.cells.get(place.checked_rem(evidence.cells.len())?)
+}
+
+fn describe(cell: &Cell) -> String {
+    let bytes = ccl_core::format_bytes(cell.bytes);
+    format!(
+        "{} of {bytes} {}",
+        cell.collective.name(),
+        cell.datatype.name()
+    )
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use ccl_abi::shared::job::{GEOMETRY, communicator_words};
-    use ccl_abi::shared::{Process, Rule, State, Writer, initialise};
-
-    use super::super::{CALLS, write_whole};
-    use super::*;
-
-    /// A job of two ranks in which `launched` says what rank 1 ran in the second round, where Ring/LL on 4
-    /// channels was ordered for AllReduce.
-    fn job(launched: Ran) -> Result<Findings, CheckError> {
-        let folder = tempfile::tempdir().unwrap();
-        let name = CommunicatorName {
-            id: 1,
-            ranks: 2,
-            nodes: 2,
-        };
-        let path = folder.path().join(name.file());
-        let mapping = Mapping::open(&path, communicator_words().unwrap()).unwrap();
-        let (log, roll) = parts(mapping.words()).unwrap();
-        initialise(log, GEOMETRY, 1, 1).unwrap();
-        let rule = Rule {
-            collective: 4,
-            min_bytes: 0,
-            max_bytes: u64::MAX,
-            algorithm: 1,
-            protocol: 0,
-            channels: 4,
-            chunk_bytes: 0,
-        };
-        let writer = Writer::new(log).unwrap();
-        writer.append(CALLS, &[rule], State::FOR_EVER).unwrap();
-        let roll = Roll::open(roll).unwrap();
-        for rank in 0..2u32 {
-            let seat = roll.sit(Process { pid: 7, started: 1 }).unwrap();
-            roll.seat(seat).unwrap().called(2 * CALLS);
-            let own = [1, 2, 8];
-            let of_call = |number: u64| match call(number) {
-                (collective, _) if number < CALLS || collective.nccl_id() != Some(4) => own,
-                _ if rank == 1 => launched,
-                _ => [1, 0, 4],
-            };
-            let report = RankReport {
-                rank,
-                calls: 2 * CALLS,
-                launched: (0..2 * CALLS).map(of_call).collect(),
-                ..RankReport::default()
-            };
-            let text = serde_json::to_string(&report).unwrap();
-            write_whole(&report_file(folder.path(), rank), &text).unwrap();
-        }
-        findings(folder.path(), 2)
-    }
-
-    #[test]
-    fn what_ran_is_held_against_what_was_ordered() {
-        let good = job([1, 0, 4]).unwrap();
-        assert_eq!((good.as_ordered, good.otherwise, good.disagreed), (8, 0, 0));
-        assert_eq!((good.seen, good.orders), (4 * CALLS, 1));
-        assert!(good.are_good(true));
-        assert!(!good.are_good(false), "nothing was compared");
-        let fewer = job([1, 0, 2]).unwrap();
-        assert_eq!((fewer.as_ordered, fewer.fewer_channels), (4, 4));
-        assert!(!fewer.are_good(true), "and the ranks disagreed");
-        for other in [[0, 0, 4], [1, 2, 4], [1, 0, 5]] {
-            let found = job(other).unwrap();
-            assert_eq!((found.otherwise, found.disagreed), (4, 4), "{other:?}");
-            assert!(!found.are_good(true));
-        }
-    }
-}
+pub(super) mod tests;
