@@ -424,7 +424,11 @@ impl World {
     fn new() -> Self {
         let folder = std::env::temp_dir().join(format!("ccl-fuzz-profiler-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
-        unsafe { std::env::set_var("CCL_AGENT_JOB", &folder) };
+        // Without the budget, which would thin out whoever calls as fast as this.
+        unsafe {
+            std::env::set_var("CCL_AGENT_JOB", &folder);
+            std::env::set_var("CCL_AGENT_SAMPLE", "1");
+        }
         let mut random = Random::default();
         let communicators: Vec<_> = (0..COMMUNICATORS)
             .map(|n| init(1 + u32::try_from(n % 6).unwrap(), &mut random, true))
