@@ -11,8 +11,9 @@
 //! whether a buffer is registered, on the values of the cost table, or on anything measured here.
 //!
 //! Three interfaces in one object: the tuner v2 to v6, with a static policy file, or live from a
-//! job's decision logs on one machine (v5 and v6, which say which communicator it is); the profiler
-//! v1 to v6, into a ring that `ccl-agent observe` reads; the environment v1 and v2.
+//! job's decision logs on one machine (wherever it can be known which communicator is which: see
+//! [`identity`]), after a vendor's tuner if one is chained; the profiler v1 to v6, into a ring that
+//! `ccl-agent observe` reads; the environment v1 and v2. `doc/reference/plugin.md` is the user's page.
 
 pub mod chain;
 pub mod constants;
