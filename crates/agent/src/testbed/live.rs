@@ -134,33 +134,42 @@ impl LiveTestbed {
         Ok(())
     }
 
-    /// Appends what is approved to all logs; which iteration it is for, and what its calls are to
-    /// run.
-    fn order(&mut self, approved: &Approved) -> Result<(u64, Orders), TestbedError> {
+    /// Orders what is approved for the next iteration, if it is anything else than what runs anyway;
+    /// which iteration that is, and what its calls are to run.
+    fn order(&self, approved: &Approved) -> Result<(u64, Orders), TestbedError> {
         if self.pilot.is_released() {
             let reason = "it was left for good".to_owned();
             return Err(TestbedError::Gone { reason });
         }
         let is_new = *approved.configuration() != self.settled || !approved.leases().is_empty();
-        let (learnt, settled) = (&self.learnt, &self.settled);
-        let mut planned: Option<Result<(u64, Orders), TestbedError>> = None;
+        self.append(approved, &self.settled, is_new)
+    }
+
+    /// Appends what is approved to all logs, and `settled` for afterwards; with `is_new` false the logs
+    /// say so already, and nothing is appended.
+    fn append(
+        &self,
+        approved: &Approved,
+        settled: &Configuration,
+        is_new: bool,
+    ) -> Result<(u64, Orders), TestbedError> {
+        let mut planned = Err(TestbedError::Gone {
+            reason: "it has no communicators".to_owned(),
+        });
         let steered = self.pilot.steer(|followed| {
-            let number = learnt.next_iteration(followed, is_new);
-            let (entries, orders) = match plan(learnt, approved, settled, followed, number) {
-                Ok(plan) => plan,
-                Err(error) => {
-                    planned = Some(Err(error));
-                    return Vec::new();
+            let number = self.learnt.next_iteration(followed, is_new);
+            let plan = plan(&self.learnt, approved, settled, followed, number);
+            let mut appended = Vec::new();
+            planned = plan.map(|(entries, orders)| {
+                if is_new {
+                    appended = entries;
                 }
-            };
-            planned = Some(Ok((number, orders)));
-            if is_new { entries } else { Vec::new() }
+                (number, orders)
+            });
+            appended
         });
         steered.map_err(unsteered)?;
-        planned.unwrap_or_else(|| {
-            let reason = "it has no communicators".to_owned();
-            Err(TestbedError::Gone { reason })
-        })
+        planned
     }
 
     /// Waits for the iteration to end and for its records.
@@ -245,21 +254,9 @@ impl Testbed for LiveTestbed {
     }
 
     fn settle(&mut self, approved: &Approved) -> Result<(), TestbedError> {
+        self.append(approved, approved.configuration(), true)?;
         self.settled = approved.configuration().clone();
-        let (learnt, settled) = (&self.learnt, &self.settled);
-        let mut planned = Ok(());
-        let steered = self.pilot.steer(|followed| {
-            let number = learnt.next_iteration(followed, true);
-            match plan(learnt, approved, settled, followed, number) {
-                Ok((entries, _)) => entries,
-                Err(error) => {
-                    planned = Err(error);
-                    Vec::new()
-                }
-            }
-        });
-        steered.map_err(unsteered)?;
-        planned
+        Ok(())
     }
 
     fn leave(&mut self, approved: &Approved) -> Result<(), TestbedError> {

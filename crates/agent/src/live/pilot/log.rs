@@ -30,7 +30,7 @@ impl Log {
         let mapping = Mapping::existing(path).ok()?;
         let (log, roll) = parts(mapping.words())?;
         // Not complete yet, or not ours to write: another agent's job directory.
-        Roll::again(roll).filter(|_| !roll.is_empty())?;
+        Roll::again(roll)?;
         match Writer::claim(log, me, Process::is_gone) {
             Ok(writer) => writer.beat(),
             // This process claimed it before, as after a pilot that was dropped.
