@@ -8,8 +8,12 @@
 pub mod fit;
 mod interval;
 mod key_search;
+mod optimiser;
 mod sequential;
+pub mod space;
 
 pub use interval::{median, median_interval, relative_noise};
 pub use key_search::{KeySearch, Space};
+pub use optimiser::{History, Optimiser};
 pub use sequential::{Decision, SequentialComparison};
+pub use space::{MixedSpace, Parameter, Point, Scale};
