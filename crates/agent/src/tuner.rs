@@ -16,6 +16,7 @@ use ccl_search::KeySearch;
 use thiserror::Error;
 
 use crate::asker::Asker;
+use crate::expectation::Expectation;
 use crate::guard::{Approved, Bounds, Guard, Refusal};
 use crate::mind::RuleMind;
 use crate::situation::{KeyState, Situation};
@@ -45,6 +46,12 @@ pub struct TuneOptions {
     pub final_pairs: u32,
     /// Whether to compute the oracle.
     pub oracle: bool,
+    /// Whether explained candidates are tried: without, the search acts alone.
+    pub hypothesis_lane: bool,
+    /// Whether the search proposes candidates: without, only what can be explained is tried.
+    pub numeric_lane: bool,
+    /// Whether what the simulator expects of the machine may guide the search.
+    pub expectation: bool,
 }
 
 impl Default for TuneOptions {
@@ -58,6 +65,9 @@ impl Default for TuneOptions {
             baseline_iterations: 8,
             final_pairs: 40,
             oracle: false,
+            hypothesis_lane: true,
+            numeric_lane: true,
+            expectation: true,
         }
     }
 }
@@ -125,6 +135,7 @@ pub struct Tuner<'a> {
     pub(crate) options: TuneOptions,
     pub(crate) guard: Guard,
     pub(crate) situation: Situation,
+    pub(crate) expectation: Expectation,
     pub(crate) incumbent: Configuration,
     pub(crate) searches: BTreeMap<TaskKey, KeySearch>,
     pub(crate) rule_mind: RuleMind,
@@ -164,12 +175,14 @@ impl<'a> Tuner<'a> {
             keys: Vec::new(),
             evidence: Vec::new(),
         };
+        let expectation = Expectation::new(cluster, testbed.keys());
         Self {
             testbed,
             tracer,
             options,
             guard,
             situation,
+            expectation,
             incumbent: Configuration::default(),
             searches: BTreeMap::new(),
             rule_mind: RuleMind::default(),
@@ -250,6 +263,12 @@ impl<'a> Tuner<'a> {
     /// Whether somebody asked to stop.
     pub(crate) fn is_interrupted(&self) -> bool {
         self.interrupted.load(Ordering::Relaxed)
+    }
+
+    /// What the machine should do, as its specification describes it; nothing where the options say
+    /// that nobody may know.
+    pub fn expectation(&self) -> Option<&Expectation> {
+        self.options.expectation.then_some(&self.expectation)
     }
 
     /// The rules of a run that has ended.

@@ -70,14 +70,23 @@ impl Tuner<'_> {
             because: h.because.clone(),
             hypothesis: Some(h),
         });
-        let chosen = self.fit_into_one_round(proposed);
+        let chosen = if self.options.hypothesis_lane {
+            self.fit_into_one_round(proposed)
+        } else {
+            Vec::new()
+        };
         if !chosen.is_empty() {
             let because = format!("{count} hypotheses are open; they are explained and few");
             return Ok((chosen, because));
         }
         let asked: Vec<TaskKey> = self.situation.keys.iter().map(|k| k.facts.key).collect();
         let mut numeric = Vec::new();
-        for key in asked {
+        let keys = if self.options.numeric_lane {
+            asked
+        } else {
+            Vec::new()
+        };
+        for key in keys {
             numeric.extend(self.numeric_proposals(key)?);
         }
         let chosen = self.fit_into_one_round(numeric);

@@ -1,0 +1,113 @@
+//! What this machine should do, as its specification describes it: the cheapest of the three
+//! sources of figures.
+//!
+//! The simulator's model of a call, without noise, without computation beside it, and without
+//! having seen the machine. It ranks candidates before anything was tried, and a machine that
+//! falls far behind it is broken. It is never evidence for a gain: its bias is learnt from the job
+//! and it loses its say where it misleads.
+
+use std::collections::BTreeMap;
+
+use ccl_core::{Choice, ClusterSpec, CommShape};
+use ccl_sim::hardware::Hardware;
+use ccl_sim::nccl::{Model, System};
+use ccl_sim::{CollectiveCall, ComputeLoad, Group, ProcessSettings};
+
+use crate::testbed::KeyFacts;
+
+/// Channels NCCL has at most (`MAXCHANNELS`): what a communicator may be opened with.
+const MOST_CHANNELS: u32 = 64;
+
+/// The model of one cluster, for the communicators of one job.
+#[derive(Clone, Debug)]
+pub struct Expectation {
+    hardware: Hardware,
+    models: BTreeMap<CommShape, Model>,
+    gpus_per_node: u32,
+}
+
+impl Expectation {
+    /// The model of these keys on a cluster.
+    pub fn new(cluster: &ClusterSpec, keys: &[KeyFacts]) -> Self {
+        let settable = keys.iter().any(|k| !k.legal.channels.is_empty());
+        let settings = ProcessSettings {
+            opened_channels: settable.then_some(MOST_CHANNELS),
+            ..ProcessSettings::default()
+        };
+        let mut models = BTreeMap::new();
+        for shape in keys.iter().map(|k| k.key.shape) {
+            models.entry(shape).or_insert_with(|| {
+                Model::new(System::derive(cluster, shape, &settings), settings.clone())
+            });
+        }
+        Self {
+            hardware: Hardware::new(cluster, &settings),
+            models,
+            gpus_per_node: cluster.gpus_per_node,
+        }
+    }
+
+    /// Time of one call of a key outside the job, microseconds; `None` is NCCL's own choice.
+    /// Nothing where NCCL chooses nothing, or the choice cannot be resolved.
+    pub fn call_us(&self, facts: &KeyFacts, choice: Option<Choice>) -> Option<f64> {
+        let (collective, bytes) = (facts.key.collective, facts.bytes);
+        if !collective.is_tunable() {
+            return None;
+        }
+        let model = self.models.get(&facts.key.shape)?;
+        let choice = match choice {
+            Some(choice) => model.resolve(choice, collective, bytes),
+            None => model.choose(collective, bytes)?,
+        };
+        let group = Group {
+            shape: facts.key.shape,
+            concurrent: self.concurrent(facts.key.shape),
+        };
+        let call = CollectiveCall {
+            collective,
+            bytes,
+            group,
+            choice,
+        };
+        let time_us = self.hardware.time(&call, ComputeLoad::NONE).time_us;
+        (time_us.is_finite() && time_us > 0.0).then_some(time_us)
+    }
+
+    /// Groups of this shape on one node, taking the job to fill its nodes: one rank per node means
+    /// a group for every GPU, a group inside a node as many as fit.
+    fn concurrent(&self, shape: CommShape) -> u32 {
+        (self.gpus_per_node / shape.ranks_per_node()).max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ccl_core::{DecisionTable, WorkloadSpec, cluster_text};
+    use ccl_sim::iteration::IterationModel;
+    use ccl_sim::noise::{NoiseModel, Scenario};
+
+    use super::*;
+    use crate::testbed::{SimulatedTestbed, Testbed};
+
+    #[test]
+    fn it_agrees_with_the_simulator_where_nothing_runs_beside_a_call() {
+        let cluster = ClusterSpec::parse(cluster_text("a40-pcie-8gpu").unwrap()).unwrap();
+        let text = include_str!("../../../workload/autoccl/phi2-2b.json");
+        let workload = WorkloadSpec::parse(text).unwrap();
+        let noise = NoiseModel::none();
+        let testbed =
+            SimulatedTestbed::new(&workload, &cluster, noise, Scenario::default()).unwrap();
+        let model = IterationModel::new(&workload, &cluster, &ProcessSettings::default()).unwrap();
+        let time = model.evaluate(&DecisionTable::default());
+        let expectation = Expectation::new(&cluster, testbed.keys());
+        for facts in testbed.keys() {
+            let expected = expectation.call_us(facts, None).unwrap();
+            let simulated = time.keys[&facts.key].call_us;
+            assert!(
+                (expected / simulated - 1.0).abs() < 0.2,
+                "{}: {expected} against {simulated}",
+                facts.key
+            );
+        }
+    }
+}
