@@ -198,6 +198,13 @@ impl<'a> Tuner<'a> {
         }
     }
 
+    /// The same, knowing more of what the machine should do than its keys tell.
+    #[must_use]
+    pub fn expecting(mut self, expectation: Expectation) -> Self {
+        self.expectation = expectation;
+        self
+    }
+
     /// Writes one event.
     pub(crate) fn emit(&mut self, event: TraceEvent) -> Result<(), RunError> {
         Ok(self.tracer.emit(event)?)

@@ -5,6 +5,7 @@
 //! descent, ask and tell; [`fit`] turns a recorded sweep into tuner rules. None of them knows what
 //! a testbed is.
 
+mod choice_space;
 pub mod fit;
 mod interval;
 mod key_search;
@@ -12,6 +13,7 @@ mod optimiser;
 mod sequential;
 pub mod space;
 
+pub use choice_space::ChoiceSpace;
 pub use interval::{median, median_interval, relative_noise};
 pub use key_search::{KeySearch, Space};
 pub use optimiser::{History, Optimiser};
