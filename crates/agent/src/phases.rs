@@ -5,6 +5,7 @@ mod knowledge;
 mod offline;
 mod online;
 mod proposals;
+mod screen;
 mod trial;
 mod verdict;
 

@@ -23,8 +23,8 @@ use crate::situation::{KeyState, Situation};
 use crate::testbed::{IterationSample, Testbed, TestbedError};
 use crate::trace::Tracer;
 
-/// Repetitions of one probe.
-const PROBE_REPETITIONS: u32 = 5;
+/// Repetitions of one probe, where the job makes that many calls itself.
+const PROBE_REPETITIONS: u64 = 5;
 
 /// What a run may spend and how sure it has to be.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,6 +44,9 @@ pub struct TuneOptions {
     pub baseline_iterations: u32,
     /// Most pairs of the final comparison.
     pub final_pairs: u32,
+    /// What calls outside the job may cost, in iterations of the job: a micro-benchmark keeps the
+    /// GPUs from it.
+    pub probe_iterations: f64,
     /// Whether to compute the oracle.
     pub oracle: bool,
     /// Whether explained candidates are tried: without, the search acts alone.
@@ -62,8 +65,9 @@ impl Default for TuneOptions {
             bounds: Bounds::default(),
             alpha: 0.05,
             minimum_effect: 0.005,
-            baseline_iterations: 8,
+            baseline_iterations: 4,
             final_pairs: 40,
+            probe_iterations: 1.0,
             oracle: false,
             hypothesis_lane: true,
             numeric_lane: true,
@@ -145,6 +149,7 @@ pub struct Tuner<'a> {
     pub(crate) tried: Vec<Tried>,
     pub(crate) learnt: Vec<RuleRecord>,
     pub(crate) probed_us: BTreeMap<(TaskKey, Option<Choice>), Option<f64>>,
+    pub(crate) probing_us: f64,
     pub(crate) counts: Counts,
     pub(crate) baseline_us: Vec<f64>,
     pub(crate) interrupted: &'a AtomicBool,
@@ -192,6 +197,7 @@ impl<'a> Tuner<'a> {
             tried: Vec::new(),
             learnt: Vec::new(),
             probed_us: BTreeMap::new(),
+            probing_us: 0.0,
             counts: Counts::default(),
             baseline_us: Vec::new(),
             interrupted,
@@ -216,8 +222,18 @@ impl<'a> Tuner<'a> {
         key: Option<TaskKey>,
         statement: String,
     ) -> Result<EvidenceId, RunError> {
-        let number = u32::try_from(self.situation.evidence.len()).unwrap_or(u32::MAX - 1) + 1;
         let source = self.testbed.describe().source;
+        self.observe_as(source, key, statement)
+    }
+
+    /// The same for what another source said.
+    pub(crate) fn observe_as(
+        &mut self,
+        source: ccl_core::Source,
+        key: Option<TaskKey>,
+        statement: String,
+    ) -> Result<EvidenceId, RunError> {
+        let number = u32::try_from(self.situation.evidence.len()).unwrap_or(u32::MAX - 1) + 1;
         let evidence = Evidence {
             id: EvidenceId(number),
             key,
@@ -254,17 +270,43 @@ impl<'a> Tuner<'a> {
     }
 
     /// Median time of one call outside the job, microseconds; asked once per choice. `None` where
-    /// the testbed cannot tell or the guard does not let it.
+    /// the testbed cannot tell, the guard does not let it, or it would cost more than calls outside
+    /// the job may.
     pub(crate) fn probe_us(&mut self, key: TaskKey, choice: Option<Choice>) -> Option<f64> {
         if let Some(known) = self.probed_us.get(&(key, choice)) {
             return *known;
         }
+        let repetitions = self.affordable_repetitions(key)?;
         let approved = self.guard.approve_probe(key, choice).ok();
-        let samples = approved.and_then(|a| self.testbed.probe(&a, PROBE_REPETITIONS).ok());
-        let found = samples.and_then(|samples| ccl_search::median(&samples));
+        let samples = approved.and_then(|a| self.testbed.probe(&a, repetitions).ok());
+        let found = samples.and_then(|samples| {
+            self.probing_us += samples.iter().sum::<f64>();
+            ccl_search::median(&samples)
+        });
         self.counts.probes += 1;
         self.probed_us.insert((key, choice), found);
         found
+    }
+
+    /// Repetitions of a probe: never more than the job itself makes calls, and none where the
+    /// price, taking the call to last as long as it does now, is not left.
+    fn affordable_repetitions(&self, key: TaskKey) -> Option<u32> {
+        let state = self.situation.key(key);
+        let calls = state.map_or(1, |k| k.facts.calls);
+        let repetitions = u32::try_from(PROBE_REPETITIONS.min(calls)).unwrap_or(1);
+        let Some(iteration_us) = ccl_search::median(&self.baseline_us) else {
+            // Before the job was looked at: one probe of what runs, at most an iteration in all.
+            return Some(repetitions);
+        };
+        let call_us = state.map_or(0.0, |k| k.observed.call_us);
+        let price_us = f64::from(repetitions) * call_us;
+        let allowed_us = self.options.probe_iterations * iteration_us;
+        (self.probing_us + price_us <= allowed_us).then_some(repetitions)
+    }
+
+    /// What calls outside the job have cost, in iterations of it.
+    pub(crate) fn probing_iterations(&self) -> f64 {
+        ccl_search::median(&self.baseline_us).map_or(0.0, |us| self.probing_us / us)
     }
 
     /// Whether somebody asked to stop.

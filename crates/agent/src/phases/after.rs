@@ -81,6 +81,7 @@ impl Tuner<'_> {
                 regret_iterations: self.guard.regret_iterations(),
                 worst_iteration_ratio: self.guard.worst_iteration_ratio(),
                 probes: self.counts.probes,
+                probe_iterations: self.probing_iterations(),
             },
             oracle,
             lanes: Lanes {

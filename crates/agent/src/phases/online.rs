@@ -18,6 +18,7 @@ pub(super) type Stop = (StoppedBecause, String);
 impl Tuner<'_> {
     pub(super) fn online(&mut self) -> Result<Stop, RunError> {
         self.measure_baseline()?;
+        self.screen_keys()?;
         let mut from_llm = self.ask_llm()?;
         let stop = loop {
             if let Some(stop) = self.must_stop() {
