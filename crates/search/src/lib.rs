@@ -6,10 +6,11 @@
 //! a testbed is.
 
 pub mod fit;
-mod interval;
 mod key_search;
-mod sequential;
+pub mod statistics;
 
-pub use interval::{median, median_interval, relative_noise};
 pub use key_search::{KeySearch, Space};
-pub use sequential::{Decision, SequentialComparison};
+pub use statistics::{
+    Decision, ScaledComparison, SequentialComparison, median, median_interval, pair_noise,
+    relative_noise,
+};

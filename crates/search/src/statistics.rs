@@ -1,0 +1,17 @@
+//! What samples allow to be said, and how sure.
+//!
+//! Comparisons take pairs of an incumbent and a candidate time, because drift and neighbours hit
+//! both, and may be looked at after every pair. Nothing here measures, waits or decides what to
+//! try; randomness comes in as a seed.
+
+mod interval;
+mod pairs;
+mod scaled;
+mod sequential;
+#[cfg(test)]
+mod simulation;
+
+pub use interval::{median, median_interval, relative_noise};
+pub use pairs::{Decision, pair_noise};
+pub use scaled::ScaledComparison;
+pub use sequential::SequentialComparison;
