@@ -4,14 +4,19 @@
 //! both, and may be looked at after every pair. Nothing here measures, waits or decides what to
 //! try; randomness comes in as a seed.
 
+mod bootstrap;
 mod interval;
+mod normal;
 mod pairs;
+mod power;
 mod scaled;
 mod sequential;
 #[cfg(test)]
 mod simulation;
 
+pub use bootstrap::{median_bootstrap, ratio_bootstrap};
 pub use interval::{median, median_interval, relative_noise};
 pub use pairs::{Decision, pair_noise};
+pub use power::SignTestPower;
 pub use scaled::ScaledComparison;
 pub use sequential::SequentialComparison;

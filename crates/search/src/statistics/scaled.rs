@@ -1,6 +1,6 @@
 //! A paired comparison that also uses how large the differences are, for trials.
 //!
-//! Signs alone take about seven straight wins. Where the noise of a pair is known from the
+//! Signs alone take eight straight wins at an error of 5 %. Where the noise of a pair is known from the
 //! baseline, two pairs that differ by several times the noise say as much. The evidence is again
 //! an e-process: the likelihood ratio of a normal mixture over effects against none (Robbins,
 //! "Statistical methods related to the law of the iterated logarithm", Annals of Mathematical

@@ -101,7 +101,7 @@ impl SequentialComparison {
 /// Log of the evidence of `wins` among `n` fair coins against "at most half": the mixture over a
 /// uniform prior of the winning chance on (1/2, 1]. A sum of binomial tails gives it in closed
 /// form: 2^n * 2 * B(wins + 1, losses + 1) * P(Beta > 1/2).
-fn log_evidence(wins: usize, n: usize) -> f64 {
+pub(super) fn log_evidence(wins: usize, n: usize) -> f64 {
     // Logs of the factorials up to (n + 1)!, so that every coefficient is three look-ups.
     let mut ln_factorial = vec![0.0_f64; n + 2];
     for k in 2..n + 2 {

@@ -24,38 +24,37 @@ impl Stream {
 }
 
 /// Times of successive iterations whose undisturbed time is 1.
-pub(super) enum Noise {
-    /// Log-normal, nothing else.
-    Gaussian { stream: Stream, deviation: f64 },
-    /// What `ccl_sim` does to iterations: log-normal 0.6 %, a spike of mean 30 % in a hundred,
-    /// 1 % of drift.
-    Simulator { model: NoiseModel, iteration: u64 },
+pub(super) struct Noise {
+    model: NoiseModel,
+    iteration: u64,
 }
 
 impl Noise {
+    /// Log-normal, nothing else.
     pub(super) fn gaussian(seed: u64, deviation: f64) -> Self {
-        Self::Gaussian {
-            stream: Stream::new(seed),
-            deviation,
+        let model = NoiseModel {
+            seed,
+            iteration: deviation,
+            ..NoiseModel::none()
+        };
+        Self {
+            model,
+            iteration: 0,
         }
     }
 
+    /// What `ccl_sim` does to iterations: log-normal 0.6 %, a spike of mean 30 % in a hundred,
+    /// 1 % of drift. The cold start is left out, and the drift begins anywhere.
     pub(super) fn simulator(seed: u64) -> Self {
-        Self::Simulator {
+        Self {
             model: NoiseModel::typical(seed),
-            // The cold start is not part of what is compared; the drift begins anywhere.
             iteration: 1 + seed % 60,
         }
     }
 
     pub(super) fn next(&mut self) -> f64 {
-        match self {
-            Self::Gaussian { stream, deviation } => (*deviation * stream.normal()).exp(),
-            Self::Simulator { model, iteration } => {
-                *iteration += 1;
-                model.iteration_factor(*iteration)
-            }
-        }
+        self.iteration += 1;
+        self.model.iteration_factor(self.iteration)
     }
 
     pub(super) fn times(&mut self, count: usize) -> Vec<f64> {
@@ -65,7 +64,7 @@ impl Noise {
     /// Incumbent and candidate, the latter `ratio` times as long, taking turns in going first.
     pub(super) fn pair(&mut self, index: u32, ratio: f64) -> (f64, f64) {
         let (first, second) = (self.next(), self.next());
-        if index % 2 == 0 {
+        if index.is_multiple_of(2) {
             (first, ratio * second)
         } else {
             (second, ratio * first)
