@@ -7,6 +7,7 @@
 mod bootstrap;
 mod interval;
 mod normal;
+mod outliers;
 mod pairs;
 mod power;
 mod scaled;
@@ -16,6 +17,7 @@ mod simulation;
 
 pub use bootstrap::{median_bootstrap, ratio_bootstrap};
 pub use interval::{median, median_interval, relative_noise};
+pub use outliers::{NotSettled, PairScreen, Reason, SetAside, outliers, warm_up};
 pub use pairs::{Decision, pair_noise};
 pub use power::SignTestPower;
 pub use scaled::ScaledComparison;
