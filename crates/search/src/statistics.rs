@@ -5,6 +5,8 @@
 //! try; randomness comes in as a seed.
 
 mod bootstrap;
+mod cause;
+mod change_point;
 mod interval;
 mod normal;
 mod outliers;
@@ -16,6 +18,8 @@ mod sequential;
 mod simulation;
 
 pub use bootstrap::{median_bootstrap, ratio_bootstrap};
+pub use cause::{Cause, CauseFinder, Finding};
+pub use change_point::{Change, ChangeDetector, Sensitivity, Stage};
 pub use interval::{median, median_interval, relative_noise};
 pub use outliers::{NotSettled, PairScreen, Reason, SetAside, outliers, warm_up};
 pub use pairs::{Decision, pair_noise};
