@@ -7,15 +7,16 @@
 
 mod choice_space;
 pub mod fit;
-mod interval;
 mod key_search;
 mod optimiser;
-mod sequential;
 pub mod space;
+pub mod statistics;
 
 pub use choice_space::ChoiceSpace;
-pub use interval::{median, median_interval, relative_noise};
 pub use key_search::{KeySearch, Space};
 pub use optimiser::{History, Optimiser};
-pub use sequential::{Decision, SequentialComparison};
 pub use space::{MixedSpace, Parameter, Point, Scale};
+pub use statistics::{
+    Decision, ScaledComparison, SequentialComparison, median, median_interval, pair_noise,
+    relative_noise,
+};

@@ -20,7 +20,7 @@ pub fn median(values: &[f64]) -> Option<f64> {
 }
 
 /// Finite values in ascending order.
-pub(crate) fn sorted(values: &[f64]) -> Vec<f64> {
+pub(super) fn sorted(values: &[f64]) -> Vec<f64> {
     let mut sorted: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
     sorted.sort_by(f64::total_cmp);
     sorted
@@ -60,12 +60,16 @@ fn below_the_middle(n: usize) -> Option<usize> {
     Some(k)
 }
 
-/// Robust relative standard deviation: 1.4826 x the median absolute deviation over the median
-/// (the factor makes it the standard deviation of a normal distribution).
+/// Robust relative standard deviation, by the median absolute deviation.
 pub fn relative_noise(values: &[f64]) -> Option<f64> {
     let middle = median(values)?;
-    let deviations: Vec<f64> = values.iter().map(|v| (v - middle).abs()).collect();
-    Some(1.4826 * median(&deviations)? / middle)
+    Some(median_absolute_deviation(values, middle)? / middle)
+}
+
+/// 1.4826 x the median distance from `centre`: the standard deviation of a normal distribution.
+pub(super) fn median_absolute_deviation(values: &[f64], centre: f64) -> Option<f64> {
+    let deviations: Vec<f64> = values.iter().map(|v| (v - centre).abs()).collect();
+    Some(1.4826 * median(&deviations)?)
 }
 
 #[cfg(test)]
