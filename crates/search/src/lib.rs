@@ -9,6 +9,7 @@ pub mod fit;
 mod interval;
 mod key_search;
 mod optimiser;
+pub mod problem;
 mod sequential;
 pub mod space;
 
