@@ -6,13 +6,19 @@
 //! a testbed is.
 
 pub mod fit;
+mod forest;
+mod importance;
 mod interval;
 mod key_search;
+mod normal;
 mod optimiser;
+pub mod peers;
 pub mod problem;
 mod sequential;
 pub mod space;
 
+pub use forest::{Forest, ForestOptions};
+pub use importance::{Anova, Share, functional_anova, permutation_importance};
 pub use interval::{median, median_interval, relative_noise};
 pub use key_search::{KeySearch, Space};
 pub use optimiser::{History, Optimiser};
