@@ -14,6 +14,8 @@ mod normal;
 mod optimiser;
 pub mod peers;
 pub mod problem;
+mod pruning;
+mod screening;
 mod sequential;
 pub mod space;
 
@@ -22,5 +24,7 @@ pub use importance::{Anova, Share, functional_anova, permutation_importance};
 pub use interval::{median, median_interval, relative_noise};
 pub use key_search::{KeySearch, Space};
 pub use optimiser::{History, Optimiser};
+pub use pruning::{Contradiction, Dropped, Ground, Pruning};
+pub use screening::{Effect, Reaction, Verdict, elementary_effects, one_at_a_time};
 pub use sequential::{Decision, SequentialComparison};
 pub use space::{MixedSpace, Parameter, Point, Scale};
