@@ -123,18 +123,9 @@ impl Arbiter {
     }
 }
 
-/// Expected saving of a change whose time ratio is believed to lie, with 95 %, between `low` and
-/// `high` (normal in the logarithm): the mean of what lies below 1.
-pub fn expected_saving(low: f64, high: f64) -> f64 {
-    let (low, high) = (low.max(1e-3).ln(), high.max(1e-3).ln());
-    let mean = f64::midpoint(low, high);
-    let deviation = ((high - low) / 3.92).max(1e-6);
-    expected_improvement(-mean, deviation)
-}
-
 /// Mean of the positive part of a normal value (Jones, Schonlau and Welch, Journal of Global
 /// Optimization 1998, equation 15).
-fn expected_improvement(mean: f64, deviation: f64) -> f64 {
+pub(crate) fn expected_improvement(mean: f64, deviation: f64) -> f64 {
     let z = mean / deviation;
     let density = (-0.5 * z * z).exp() / std::f64::consts::TAU.sqrt();
     (mean * cumulative(z) + deviation * density).max(0.0)
@@ -189,13 +180,12 @@ mod tests {
     }
 
     #[test]
-    fn the_saving_of_an_interval_counts_only_what_is_below_one() {
-        // Surely 20 % faster, surely slower, and open: half of a normal value.
-        assert!((expected_saving(0.799, 0.801) - 0.2231).abs() < 1e-3);
-        assert!(expected_saving(1.3, 1.4) < 1e-6);
-        let deviation = (1.1f64.ln() - (1.0 / 1.1f64).ln()) / 3.92;
-        let half = deviation / std::f64::consts::TAU.sqrt();
-        assert!((expected_saving(1.0 / 1.1, 1.1) - half).abs() < 1e-6);
+    fn only_what_is_below_zero_is_an_improvement() {
+        // Surely 0.2, surely nothing, and half of a normal value.
+        assert!((expected_improvement(0.2, 1e-6) - 0.2).abs() < 1e-6);
+        assert!(expected_improvement(-0.3, 0.01) < 1e-12);
+        let half = 0.05 / std::f64::consts::TAU.sqrt();
+        assert!((expected_improvement(0.0, 0.05) - half).abs() < 1e-9);
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod arbiter;
 pub mod asker;
 pub mod expectation;
 pub mod guard;
+mod key_model;
 pub mod live;
 pub mod mind;
 pub mod observe;

@@ -2,6 +2,7 @@
 
 mod after;
 mod knowledge;
+mod models;
 mod offline;
 mod online;
 mod proposals;

@@ -12,12 +12,13 @@ use ccl_core::{
     StoppedBecause, TaskKey, TraceEvent,
 };
 use ccl_memory::{KnowledgeBase, RuleRecord};
-use ccl_search::KeySearch;
 use thiserror::Error;
 
+use crate::arbiter::Arbiter;
 use crate::asker::Asker;
 use crate::expectation::Expectation;
 use crate::guard::{Approved, Bounds, Guard, Refusal};
+use crate::key_model::KeyModel;
 use crate::mind::RuleMind;
 use crate::situation::{KeyState, Situation};
 use crate::testbed::{IterationSample, Testbed, TestbedError};
@@ -141,7 +142,10 @@ pub struct Tuner<'a> {
     pub(crate) situation: Situation,
     pub(crate) expectation: Expectation,
     pub(crate) incumbent: Configuration,
-    pub(crate) searches: BTreeMap<TaskKey, KeySearch>,
+    pub(crate) models: BTreeMap<TaskKey, KeyModel>,
+    pub(crate) arbiter: Arbiter,
+    /// What the candidates of the round were expected to save, shares of the iteration.
+    pub(crate) promised: BTreeMap<(TaskKey, Choice), f64>,
     pub(crate) rule_mind: RuleMind,
     pub(crate) asker: Asker<'a>,
     pub(crate) knowledge: &'a KnowledgeBase,
@@ -189,7 +193,9 @@ impl<'a> Tuner<'a> {
             situation,
             expectation,
             incumbent: Configuration::default(),
-            searches: BTreeMap::new(),
+            models: BTreeMap::new(),
+            arbiter: Arbiter::default(),
+            promised: BTreeMap::new(),
             rule_mind: RuleMind::default(),
             asker,
             knowledge,

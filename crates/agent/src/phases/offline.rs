@@ -54,6 +54,7 @@ impl Tuner<'_> {
             .map(|k| k.observed.clone())
             .collect();
         self.emit(TraceEvent::TaskKeys { keys })?;
+        self.make_models();
         self.retrieve()?;
         self.plan()
     }

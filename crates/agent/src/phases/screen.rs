@@ -5,7 +5,7 @@
 //! the evidence for it.
 
 use ccl_core::{Algorithm, Choice, Protocol, TaskKey, TraceEvent, format_bytes};
-use ccl_search::{KeySearch, Space};
+use ccl_search::Space;
 
 use crate::oracle::space_of;
 use crate::situation::KeyState;
@@ -24,12 +24,6 @@ impl Tuner<'_> {
         for index in 0..self.situation.keys.len().min(MOST_PROBED_KEYS) {
             self.screen(index)?;
         }
-        for state in &self.situation.keys {
-            let start = state.observed.choice;
-            self.searches
-                .entry(state.facts.key)
-                .or_insert_with(|| KeySearch::new(space_of(&state.facts), start));
-        }
         Ok(())
     }
 
@@ -47,8 +41,6 @@ impl Tuner<'_> {
                 self.screen_levels(key, pair, state.observed.call_us, &mut space)?;
             }
         }
-        self.searches
-            .insert(key, KeySearch::new(space, state.observed.choice));
         Ok(())
     }
 

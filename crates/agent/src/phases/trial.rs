@@ -54,6 +54,14 @@ impl Contender {
     fn median(&self) -> Option<f64> {
         self.comparison.median_ratio()
     }
+
+    /// The logarithm of candidate over incumbent with its variance: that of a median of so many
+    /// pairs (1.2533 deviations over the root of their number for a normal distribution).
+    fn estimate(&self) -> Option<(f64, f64)> {
+        let pairs = f64::from(self.comparison.pairs().max(1));
+        let log_ratio = self.median()?.ln();
+        Some((log_ratio, (1.2533 * 0.05_f64).powi(2) / pairs))
+    }
 }
 
 impl Tuner<'_> {
@@ -105,6 +113,7 @@ impl Tuner<'_> {
             let pairs = contender.comparison.pairs();
             let won = winners.contains(&contender.candidate.id);
             let decision = contender.comparison.decision();
+            let estimate = contender.estimate();
             let Contender {
                 candidate, ended, ..
             } = contender;
@@ -151,6 +160,7 @@ impl Tuner<'_> {
                 because,
                 as_predicted,
             })?;
+            self.learn(&candidate, outcome, estimate);
             self.file(candidate, outcome, ratio, pairs);
         }
         if !winners.is_empty() {
@@ -182,9 +192,6 @@ impl Tuner<'_> {
             if let Some(hypothesis) = &candidate.hypothesis {
                 self.rule_mind.refute(&hypothesis.mechanism, candidate.key);
             }
-        }
-        if let Some(search) = self.searches.get_mut(&candidate.key) {
-            search.tell(candidate.choice, ratio.map(|r| r.median), outcome.is_kept());
         }
         self.tried.push(Tried {
             candidate,
