@@ -12,6 +12,7 @@ mod optimiser;
 pub mod problem;
 mod sequential;
 pub mod space;
+pub mod surrogate;
 
 pub use interval::{median, median_interval, relative_noise};
 pub use key_search::{KeySearch, Space};
