@@ -18,6 +18,7 @@ mod pruning;
 mod screening;
 pub mod space;
 pub mod statistics;
+pub mod surrogate;
 
 pub use choice_space::ChoiceSpace;
 pub use forest::{Forest, ForestOptions};
