@@ -7,6 +7,7 @@
 
 pub mod fit;
 mod forest;
+mod halving;
 mod importance;
 mod interval;
 mod key_search;
@@ -20,6 +21,7 @@ mod sequential;
 pub mod space;
 
 pub use forest::{Forest, ForestOptions};
+pub use halving::{Halving, HalvingError, HalvingOptions, Outcome, Standing, Stretch};
 pub use importance::{Anova, Share, functional_anova, permutation_importance};
 pub use interval::{median, median_interval, relative_noise};
 pub use key_search::{KeySearch, Space};
