@@ -8,6 +8,7 @@
 mod choice_space;
 pub mod fit;
 mod forest;
+mod halving;
 mod importance;
 mod key_search;
 mod normal;
@@ -22,6 +23,7 @@ pub mod surrogate;
 
 pub use choice_space::ChoiceSpace;
 pub use forest::{Forest, ForestOptions};
+pub use halving::{Halving, HalvingError, HalvingOptions, Outcome, Standing, Stretch};
 pub use importance::{Anova, Share, functional_anova, permutation_importance};
 pub use key_search::{KeySearch, Space};
 pub use optimiser::{History, Optimiser};
