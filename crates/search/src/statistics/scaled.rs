@@ -8,8 +8,9 @@
 //! their noise, clipped as Huber's robust test does ("A robust version of the probability ratio
 //! test", Annals of Mathematical Statistics 1965), so that a spike is one pair and no more.
 //!
-//! It believes the noise it is told, and raises it when the pairs are noisier. A verdict should
-//! not rest on that: verdicts are [`SequentialComparison`](super::SequentialComparison)'s, which
+//! "No difference" means that the log ratio is as likely above as below zero at every size, as it is
+//! when two like halves take turns. It believes the noise it is told, and raises it when the pairs
+//! are noisier. A verdict should not rest on that: verdicts are [`SequentialComparison`](super::SequentialComparison)'s, which
 //! assumes nothing on the noise.
 
 use ccl_core::Interval;
@@ -283,6 +284,21 @@ mod tests {
             })
         });
         assert!(missed <= 0.05, "{missed}");
+    }
+
+    #[test]
+    fn decision_and_interval_never_contradict_each_other() {
+        for seed in 0..300 {
+            for effect in [0.02, 0.1, -0.02] {
+                let found = run(Noise::simulator(seed), 1.0 - effect, PAIR, 60);
+                let [low, high] = found.ratio().unwrap().ci95;
+                match found.decision() {
+                    Decision::Faster => assert!(high <= 1.0, "{low} to {high}"),
+                    Decision::Slower => assert!(low >= 1.0, "{low} to {high}"),
+                    _ => assert!(low < 1.0 && high > 1.0, "{low} to {high}"),
+                }
+            }
+        }
     }
 
     #[test]
