@@ -2,9 +2,9 @@
 //! of paired samples, which order statistics do not give.
 //!
 //! Percentile intervals (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13).
-//! The bias-corrected accelerated ones of chapter 14 are no better here: their acceleration comes
-//! from the jackknife, which is inconsistent for a median (chapter 11), and in simulation they
-//! cover less (doc/adr/014-statistics.md). Not valid when the samples were stopped by looking at
+//! The bias-corrected accelerated ones of chapter 14 cover medians no better in simulation and
+//! ratios worse (doc/adr/014-statistics.md); their acceleration comes from the jackknife, which is
+//! inconsistent for a median (chapter 11). Not valid when the samples were stopped by looking at
 //! them; that is what the sequential comparisons are for.
 
 use ccl_core::Interval;
