@@ -1,9 +1,9 @@
 //! The numeric lane: honest statistics and a search that can say why. Pure and seeded.
 //!
 //! [`SequentialComparison`] answers "faster, slower, or no difference" from paired times and may
-//! be looked at after every pair; [`KeySearch`] walks the choices of one task key by coordinate
-//! descent, ask and tell; [`fit`] turns a recorded sweep into tuner rules. None of them knows what
-//! a testbed is.
+//! be looked at after every pair, and [`statistics`] holds what else samples allow to be said;
+//! [`KeySearch`] walks the choices of one task key by coordinate descent, ask and tell; [`fit`]
+//! turns a recorded sweep into tuner rules. None of them knows what a testbed is.
 
 mod choice_space;
 pub mod fit;

@@ -2,9 +2,9 @@
 //! of paired samples, which order statistics do not give.
 //!
 //! Percentile intervals (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13).
-//! The bias-corrected accelerated ones of chapter 14 are no better here: their acceleration comes
-//! from the jackknife, which is inconsistent for a median (chapter 11), and in simulation they
-//! cover less (doc/adr/014-statistics.md). Not valid when the samples were stopped by looking at
+//! The bias-corrected accelerated ones of chapter 14 cover medians no better in simulation and
+//! ratios worse (doc/adr/014-statistics.md); their acceleration comes from the jackknife, which is
+//! inconsistent for a median (chapter 11). Not valid when the samples were stopped by looking at
 //! them; that is what the sequential comparisons are for.
 
 use ccl_core::Interval;
@@ -76,14 +76,14 @@ mod tests {
     use super::*;
     use crate::statistics::simulation::{Noise, Stream, share};
 
-    const RUNS: u32 = 600;
+    const RUNS: u32 = 500;
 
     /// How often the interval of `count` draws holds the `truth`.
     fn coverage(count: usize, truth: f64, draw: impl Fn(&mut Stream) -> f64) -> f64 {
         share(RUNS, |seed| {
             let mut stream = Stream::new(seed);
             let values: Vec<f64> = (0..count).map(|_| draw(&mut stream)).collect();
-            let [low, high] = bootstrap(&values, median, seed, 400).unwrap().ci95;
+            let [low, high] = bootstrap(&values, median, seed, 300).unwrap().ci95;
             low <= truth && truth <= high
         })
     }
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn skewed_and_heavy_tails_are_covered_and_few_samples_a_little_less() {
-        for (count, least) in [(5, 0.91), (8, 0.88), (10, 0.91), (20, 0.92), (50, 0.925)] {
+        for (count, least) in [(5, 0.91), (8, 0.88), (10, 0.91), (20, 0.92)] {
             let skewed = coverage(count, std::f64::consts::LN_2, exponential);
             let heavy = coverage(count, 0.0, cauchy);
             assert!((least..=0.975).contains(&skewed), "{count}: {skewed}");
@@ -108,11 +108,11 @@ mod tests {
 
     #[test]
     fn the_ratio_of_paired_medians_is_covered() {
-        for (count, least) in [(5, 0.90), (10, 0.93), (20, 0.945), (40, 0.945)] {
+        for (count, least) in [(5, 0.90), (10, 0.93), (20, 0.945)] {
             let covered = share(RUNS, |seed| {
                 let mut noise = Noise::simulator(seed);
                 let pairs: Vec<_> = (0..count).map(|i| noise.pair(i, 0.9)).collect();
-                let found = bootstrap(&pairs, ratio_of_medians, seed, 400).unwrap();
+                let found = bootstrap(&pairs, ratio_of_medians, seed, 300).unwrap();
                 found.ci95[0] <= 0.9 && 0.9 <= found.ci95[1]
             });
             assert!((least..=1.0).contains(&covered), "{count}: {covered}");

@@ -47,8 +47,9 @@ impl Pairs {
 /// Standard deviation of the log ratio of two samples taken one after the other, from a series of
 /// times of one configuration: robust against spikes, and blind to slow drift because only
 /// successive samples are compared (von Neumann, "Distribution of the Ratio of the Mean Square
-/// Successive Difference to the Variance", Annals of Mathematical Statistics 1941). `None` below
-/// three positive, finite times.
+/// Successive Difference to the Variance", Annals of Mathematical Statistics 1941). A sample must be
+/// what half a pair will be: a mean over fewer calls is noisier. `None` below three positive, finite
+/// times.
 pub fn pair_noise(times: &[f64]) -> Option<f64> {
     let steps: Vec<f64> = times
         .windows(2)
