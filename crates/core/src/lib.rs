@@ -18,6 +18,7 @@ mod export;
 mod hypothesis;
 pub mod knobs;
 mod measurement;
+mod pattern;
 mod place;
 mod policy;
 mod schema;
@@ -45,6 +46,7 @@ pub use evidence::{Evidence, EvidenceId};
 pub use export::{ExportError, ExportFormat, export};
 pub use hypothesis::Hypothesis;
 pub use measurement::{Measurement, Source};
+pub use pattern::ChoicePattern;
 pub use policy::{DecisionTable, Policy, PolicyError, Rule};
 pub use schema::{SchemaOf, schema_of};
 pub use sweep::{
