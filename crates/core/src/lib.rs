@@ -39,8 +39,8 @@ pub use collective::{Algorithm, Collective, ParseNameError, Protocol};
 pub use configuration::{Configuration, Environment};
 pub use context::ContextSignature;
 pub use event::{
-    Candidate, Interval, KeyObservation, Lane, Outcome, Phase, Proposer, StoppedBecause,
-    TraceEvent, TraceLine, Verdict,
+    Candidate, Interval, KeyObservation, Lane, Outcome, Phase, Proposer, RolledBackTo,
+    StoppedBecause, SuspectChoice, TraceEvent, TraceLine, Verdict,
 };
 pub use evidence::{Evidence, EvidenceId};
 pub use export::{ExportError, ExportFormat, export};
