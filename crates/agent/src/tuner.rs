@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use ccl_core::knobs::{CheckContext, Platform};
 use ccl_core::{
     Candidate, Choice, ClusterSpec, Configuration, ContextSignature, Evidence, EvidenceId,
     StoppedBecause, TaskKey, TraceEvent,
@@ -43,6 +44,11 @@ pub struct TuneOptions {
     pub minimum_effect: f64,
     /// Untuned iterations that make the first baseline.
     pub baseline_iterations: u32,
+    /// Iterations the whole job is expected to have, where that is known: the regret budget is a share of
+    /// them.
+    pub expected_iterations: Option<u64>,
+    /// Iterations that the configuration is watched for after the verdict.
+    pub watch_iterations: u64,
     /// Most pairs of the final comparison.
     pub final_pairs: u32,
     /// What calls outside the job may cost, in iterations of the job: a micro-benchmark keeps the
@@ -67,6 +73,8 @@ impl Default for TuneOptions {
             alpha: 0.05,
             minimum_effect: 0.005,
             baseline_iterations: 4,
+            expected_iterations: None,
+            watch_iterations: 0,
             final_pairs: 40,
             probe_iterations: 1.0,
             oracle: false,
@@ -152,6 +160,8 @@ pub struct Tuner<'a> {
     pub(crate) remembered: Vec<RuleRecord>,
     pub(crate) tried: Vec<Tried>,
     pub(crate) learnt: Vec<RuleRecord>,
+    pub(crate) failed: Vec<RuleRecord>,
+    pub(crate) run_id: String,
     pub(crate) probed_us: BTreeMap<(TaskKey, Option<Choice>), Option<f64>>,
     pub(crate) probing_us: f64,
     pub(crate) counts: Counts,
@@ -173,9 +183,20 @@ impl<'a> Tuner<'a> {
         remembered: Vec<RuleRecord>,
         interrupted: &'a AtomicBool,
     ) -> Self {
-        let guard = Guard::new(options.bounds, testbed.keys());
+        let info = testbed.describe();
+        let catalogue = CheckContext {
+            nccl_version: Some(info.nccl_version),
+            platform: Some(Platform::of(cluster)),
+        };
+        let keys = testbed.keys().iter().map(|k| k.key);
+        let untuned = keys.filter_map(|key| Some((key, testbed.untuned_choice(key)?)));
+        let guard = Guard::new(options.bounds, testbed.keys())
+            .with_catalogue(catalogue)
+            .with_untuned(untuned)
+            .for_iterations(options.expected_iterations)
+            .remembering(&remembered, &context);
         let options = TuneOptions {
-            minimum_effect: options.minimum_effect.max(testbed.describe().resolution),
+            minimum_effect: options.minimum_effect.max(info.resolution),
             ..options
         };
         let situation = Situation {
@@ -202,6 +223,8 @@ impl<'a> Tuner<'a> {
             remembered,
             tried: Vec::new(),
             learnt: Vec::new(),
+            failed: Vec::new(),
+            run_id: String::new(),
             probed_us: BTreeMap::new(),
             probing_us: 0.0,
             counts: Counts::default(),
@@ -257,7 +280,7 @@ impl<'a> Tuner<'a> {
     }
 
     /// Spends one iteration of the job and books it. What went wrong with the configuration is an
-    /// answer.
+    /// answer; the job went back by then if it came to harm.
     ///
     /// # Errors
     /// A job that is no more: that ends the run, for no configuration can be judged by it.
@@ -270,7 +293,7 @@ impl<'a> Tuner<'a> {
                 self.guard.book(approved, sample.iteration_us);
                 Ok(Ok(sample))
             }
-            Err(gone @ TestbedError::Gone { .. }) => Err(gone.into()),
+            Err(error) if error.is_harm() => self.roll_back(approved, error).map(Err),
             Err(error) => Ok(Err(error)),
         }
     }

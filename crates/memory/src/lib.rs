@@ -8,5 +8,5 @@ mod rule;
 mod store;
 
 pub use cards::{Card, KnowledgeBase};
-pub use rule::{RuleKind, RuleRecord};
+pub use rule::{FailureRecord, RuleKind, RuleRecord};
 pub use store::{RuleStore, StoreError};

@@ -55,10 +55,13 @@ impl Tuner<'_> {
             }
             let ids = passed.iter().map(|c| c.id).collect();
             let bounds = self.bounds_in_words();
+            let risk = |c: &Candidate| Some(self.guard.risk(c.key, &c.choice)?.to_string());
+            let risks = passed.iter().filter_map(risk).collect();
             self.emit(TraceEvent::Approved {
                 round,
                 candidates: ids,
                 bounds,
+                risks,
             })?;
             self.trial(round, passed)?;
             self.report_incumbent()?;
@@ -101,17 +104,12 @@ impl Tuner<'_> {
     fn pass_guard(&mut self, candidates: Vec<Candidate>) -> Result<Vec<Candidate>, RunError> {
         let mut passed = Vec::new();
         for candidate in candidates {
-            let share = self
-                .situation
-                .key(candidate.key)
-                .map_or(0.0, |k| k.observed.share);
-            let predicted = self.predicted_ratio(&candidate);
-            let verdict = self.guard.check_candidate(&candidate, share, predicted);
+            let verdict = self.assess(&candidate);
             if let Some(key) = self.key_state_mut(candidate.key) {
                 key.tried.push(candidate.choice);
             }
             match verdict {
-                Ok(()) => {
+                Ok(_) => {
                     self.counts.trials += 1;
                     match candidate.lane {
                         Lane::Hypothesis => self.counts.hypothesis += 1,
@@ -130,28 +128,18 @@ impl Tuner<'_> {
         Ok(passed)
     }
 
-    /// How much longer a call may take, as far as anybody can tell before it runs: two deviations
-    /// above what the key's model believes, or as the hypothesis fears, or as outside the job, or
-    /// twice as long.
-    fn predicted_ratio(&mut self, candidate: &Candidate) -> f64 {
-        let model = self.models.get(&candidate.key);
-        let believed = model
-            .and_then(|m| m.belief(&candidate.choice))
-            .map(|b| (b.mean + 2.0 * b.variance.sqrt()).exp());
-        let feared = candidate.hypothesis.as_ref().map(|h| h.predicted_ratio[1]);
-        believed.or(feared).unwrap_or(2.0)
-    }
-
     fn bounds_in_words(&self) -> String {
         let bounds = self.guard.bounds();
         format!(
-            "at most {:.0} % of a key's calls per candidate; out at {:.1} times the call time; \
-             no iteration beyond {:.2} of the baseline; {:.2} of {:.1} iterations of regret spent",
+            "at most {:.0} % of a key's calls per candidate, beside computation {:.0} %, before all; out \
+             at {:.1} times the call time; no iteration foreseen beyond {:.2} of the incumbent's, none \
+             seen beyond {:.2}; {}",
             100.0 * bounds.lease_share,
+            100.0 * bounds.overlapped_share,
             bounds.canary_ratio,
+            bounds.trial_iteration_ratio,
             bounds.worst_iteration_ratio,
-            self.guard.regret_iterations(),
-            bounds.regret_budget_iterations
+            self.guard.budget_in_words()
         )
     }
 
