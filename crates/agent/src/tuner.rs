@@ -8,10 +8,10 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ccl_core::{
-    Candidate, Choice, ClusterSpec, Configuration, ContextSignature, Evidence, EvidenceId,
-    StoppedBecause, TaskKey, TraceEvent,
+    Advice, Candidate, Choice, ClusterSpec, Configuration, ContextSignature, Diagnosis, Evidence,
+    EvidenceId, StoppedBecause, TaskKey, TraceEvent,
 };
-use ccl_memory::{KnowledgeBase, RuleRecord};
+use ccl_memory::{KnowledgeBase, RuleRecord, ScoreRecord};
 use ccl_search::KeySearch;
 use thiserror::Error;
 
@@ -144,6 +144,8 @@ pub struct Tuner<'a> {
     pub(crate) remembered: Vec<RuleRecord>,
     pub(crate) tried: Vec<Tried>,
     pub(crate) learnt: Vec<RuleRecord>,
+    pub(crate) fault: Option<Diagnosis>,
+    pub(crate) advice: Vec<Advice>,
     pub(crate) probed_us: BTreeMap<(TaskKey, Option<Choice>), Option<f64>>,
     pub(crate) counts: Counts,
     pub(crate) baseline_us: Vec<f64>,
@@ -176,21 +178,24 @@ impl<'a> Tuner<'a> {
             evidence: Vec::new(),
         };
         let expectation = Expectation::new(cluster, testbed.keys());
+        let rule_mind = RuleMind::new(options.expectation.then(|| expectation.clone()));
         Self {
             testbed,
             tracer,
             options,
             guard,
             situation,
+            rule_mind,
             expectation,
             incumbent: Configuration::default(),
             searches: BTreeMap::new(),
-            rule_mind: RuleMind::default(),
             asker,
             knowledge,
             remembered,
             tried: Vec::new(),
             learnt: Vec::new(),
+            fault: None,
+            advice: Vec::new(),
             probed_us: BTreeMap::new(),
             counts: Counts::default(),
             baseline_us: Vec::new(),
@@ -269,6 +274,17 @@ impl<'a> Tuner<'a> {
     /// that nobody may know.
     pub fn expectation(&self) -> Option<&Expectation> {
         self.options.expectation.then_some(&self.expectation)
+    }
+
+    /// What earlier runs found the mechanisms' predictions to be worth; said before the run.
+    pub fn remember_scores(&mut self, scores: Vec<ScoreRecord>) {
+        self.rule_mind.remember(scores);
+    }
+
+    /// What this run found them to be worth.
+    pub fn scores(&self, run_id: &str) -> Vec<ScoreRecord> {
+        self.rule_mind
+            .scores(self.testbed.describe().source, run_id)
     }
 
     /// The rules of a run that has ended.

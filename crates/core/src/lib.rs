@@ -12,6 +12,7 @@ mod cluster;
 mod collective;
 mod configuration;
 mod context;
+mod diagnosis;
 mod event;
 mod evidence;
 mod export;
@@ -37,13 +38,14 @@ pub use cluster::{
 pub use collective::{Algorithm, Collective, ParseNameError, Protocol};
 pub use configuration::{Configuration, Environment};
 pub use context::ContextSignature;
+pub use diagnosis::{Bottleneck, Diagnosis, Figure};
 pub use event::{
     Candidate, Interval, KeyObservation, Lane, Outcome, Phase, Proposer, StoppedBecause,
     TraceEvent, TraceLine, Verdict,
 };
 pub use evidence::{Evidence, EvidenceId};
 pub use export::{ExportError, ExportFormat, export};
-pub use hypothesis::Hypothesis;
+pub use hypothesis::{Advice, Hypothesis};
 pub use measurement::{Measurement, Source};
 pub use policy::{DecisionTable, Policy, PolicyError, Rule};
 pub use schema::{SchemaOf, schema_of};

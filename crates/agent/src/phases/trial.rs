@@ -151,6 +151,7 @@ impl Tuner<'_> {
                 because,
                 as_predicted,
             })?;
+            self.score(&candidate, outcome, ratio)?;
             self.file(candidate, outcome, ratio, pairs);
         }
         if !winners.is_empty() {
@@ -179,9 +180,6 @@ impl Tuner<'_> {
             }
         } else {
             self.counts.rolled_back += 1;
-            if let Some(hypothesis) = &candidate.hypothesis {
-                self.rule_mind.refute(&hypothesis.mechanism, candidate.key);
-            }
         }
         if let Some(search) = self.searches.get_mut(&candidate.key) {
             search.tell(candidate.choice, ratio.map(|r| r.median), outcome.is_kept());

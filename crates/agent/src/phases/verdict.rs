@@ -52,6 +52,7 @@ impl Tuner<'_> {
             state.observed.bus_gbs *= state.observed.call_us / call_us;
             state.observed.call_us = call_us;
             state.observed.share = all_us / (iteration.median * 1e3);
+            state.signals.iteration_spread = relative_noise(seen);
         }
         self.emit(TraceEvent::BaselineMeasured {
             iteration_ms: Interval {
