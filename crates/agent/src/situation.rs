@@ -79,3 +79,6 @@ impl Situation {
         self.keys.iter().find(|k| k.facts.key == key)
     }
 }
+
+#[cfg(test)]
+pub(crate) mod made_up;
