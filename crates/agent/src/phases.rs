@@ -1,6 +1,7 @@
 //! The three phases of a run, and the trial that the second one is made of.
 
 mod after;
+mod diagnosis;
 mod failure;
 mod knowledge;
 mod models;

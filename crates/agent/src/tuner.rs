@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use ccl_core::knobs::{CheckContext, Platform};
 use ccl_core::{
-    Candidate, Choice, ClusterSpec, Configuration, ContextSignature, Evidence, EvidenceId,
-    StoppedBecause, TaskKey, TraceEvent,
+    Advice, Candidate, Choice, ClusterSpec, Configuration, ContextSignature, Diagnosis, Evidence,
+    EvidenceId, StoppedBecause, TaskKey, TraceEvent,
 };
-use ccl_memory::{KnowledgeBase, RuleRecord};
+use ccl_memory::{KnowledgeBase, RuleRecord, ScoreRecord};
 use thiserror::Error;
 
 use crate::arbiter::Arbiter;
@@ -162,6 +162,8 @@ pub struct Tuner<'a> {
     pub(crate) learnt: Vec<RuleRecord>,
     pub(crate) failed: Vec<RuleRecord>,
     pub(crate) run_id: String,
+    pub(crate) fault: Option<Diagnosis>,
+    pub(crate) advice: Vec<Advice>,
     pub(crate) probed_us: BTreeMap<(TaskKey, Option<Choice>), Option<f64>>,
     pub(crate) probing_us: f64,
     pub(crate) counts: Counts,
@@ -206,18 +208,19 @@ impl<'a> Tuner<'a> {
             evidence: Vec::new(),
         };
         let expectation = Expectation::new(cluster, testbed.keys());
+        let rule_mind = RuleMind::new(options.expectation.then(|| expectation.clone()));
         Self {
             testbed,
             tracer,
             options,
             guard,
             situation,
+            rule_mind,
             expectation,
             incumbent: Configuration::default(),
             models: BTreeMap::new(),
             arbiter: Arbiter::default(),
             promised: BTreeMap::new(),
-            rule_mind: RuleMind::default(),
             asker,
             knowledge,
             remembered,
@@ -225,6 +228,8 @@ impl<'a> Tuner<'a> {
             learnt: Vec::new(),
             failed: Vec::new(),
             run_id: String::new(),
+            fault: None,
+            advice: Vec::new(),
             probed_us: BTreeMap::new(),
             probing_us: 0.0,
             counts: Counts::default(),
@@ -347,6 +352,17 @@ impl<'a> Tuner<'a> {
     /// that nobody may know.
     pub fn expectation(&self) -> Option<&Expectation> {
         self.options.expectation.then_some(&self.expectation)
+    }
+
+    /// What earlier runs found the mechanisms' predictions to be worth; said before the run.
+    pub fn remember_scores(&mut self, scores: Vec<ScoreRecord>) {
+        self.rule_mind.remember(scores);
+    }
+
+    /// What this run found them to be worth.
+    pub fn scores(&self, run_id: &str) -> Vec<ScoreRecord> {
+        self.rule_mind
+            .scores(self.testbed.describe().source, run_id)
     }
 
     /// The rules of a run that has ended.

@@ -95,6 +95,8 @@ impl Tuner<'_> {
             llm: self.asker.used(),
             stopped_because: because,
             stopped_explanation: explanation,
+            diagnosis: self.fault.clone(),
+            advice: self.advice.clone(),
             notes: info.notes.clone(),
         })
     }

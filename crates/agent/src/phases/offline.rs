@@ -84,6 +84,8 @@ impl Tuner<'_> {
             facts,
             observed,
             evidence,
+            signals: self.testbed.signals(key),
+            diagnosis: None,
             incumbent: None,
             hopeless: Vec::new(),
             tried: Vec::new(),

@@ -19,6 +19,9 @@ pub(super) type Stop = (StoppedBecause, String);
 impl Tuner<'_> {
     pub(super) fn online(&mut self) -> Result<Stop, RunError> {
         self.measure_baseline()?;
+        if let Some(stop) = self.diagnose()? {
+            return self.stop(stop);
+        }
         self.screen_keys()?;
         let mut from_llm = self.ask_llm()?;
         let stop = loop {
@@ -66,6 +69,10 @@ impl Tuner<'_> {
             self.trial(round, passed)?;
             self.report_incumbent()?;
         };
+        self.stop(stop)
+    }
+
+    fn stop(&mut self, stop: Stop) -> Result<Stop, RunError> {
         self.emit(TraceEvent::Stopped {
             because: stop.0,
             explanation: stop.1.clone(),

@@ -190,6 +190,7 @@ impl Tuner<'_> {
                 as_predicted,
             })?;
             self.learn(&candidate, outcome, estimate);
+            self.score(&candidate, outcome, ratio)?;
             self.file(candidate, outcome, ratio, pairs);
         }
         if !winners.is_empty() {
@@ -218,9 +219,6 @@ impl Tuner<'_> {
             }
         } else {
             self.counts.rolled_back += 1;
-            if let Some(hypothesis) = &candidate.hypothesis {
-                self.rule_mind.refute(&hypothesis.mechanism, candidate.key);
-            }
         }
         self.tried.push(Tried {
             candidate,

@@ -53,6 +53,7 @@ impl Tuner<'_> {
             state.observed.bus_gbs = bus_gbs(&state.facts, call_us);
             state.observed.call_us = call_us;
             state.observed.share = all_us / (iteration.median * 1e3);
+            state.signals.iteration_spread = relative_noise(seen);
         }
         self.situation
             .keys
