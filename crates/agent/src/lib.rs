@@ -10,6 +10,7 @@
 //! [`run_dir`] is the only place that knows how a run lies on disk.
 
 pub mod asker;
+pub mod compare;
 pub mod expectation;
 pub mod guard;
 pub mod live;

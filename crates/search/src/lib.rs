@@ -7,15 +7,26 @@
 
 mod choice_space;
 pub mod fit;
+mod forest;
+mod importance;
 mod interval;
 mod key_search;
+mod normal;
 mod optimiser;
+pub mod peers;
+pub mod problem;
+mod pruning;
+mod screening;
 mod sequential;
 pub mod space;
 
 pub use choice_space::ChoiceSpace;
+pub use forest::{Forest, ForestOptions};
+pub use importance::{Anova, Share, functional_anova, permutation_importance};
 pub use interval::{median, median_interval, relative_noise};
 pub use key_search::{KeySearch, Space};
 pub use optimiser::{History, Optimiser};
+pub use pruning::{Contradiction, Dropped, Ground, Pruning};
+pub use screening::{Effect, Reaction, Verdict, elementary_effects, one_at_a_time};
 pub use sequential::{Decision, SequentialComparison};
 pub use space::{MixedSpace, Parameter, Point, Scale};

@@ -155,7 +155,12 @@ impl Encoding {
         let mut parameters = self.space.parameters().to_vec();
         parameters.push(Parameter::categorical(format!("{name}/pair"), kinds.len()));
         self.levels.push(kinds);
-        let channels: Vec<u64> = first_key.legal.channels.iter().map(|n| u64::from(*n)).collect();
+        let channels: Vec<u64> = first_key
+            .legal
+            .channels
+            .iter()
+            .map(|n| u64::from(*n))
+            .collect();
         let own_channels = own.and_then(|c| c.channels).map(u64::from);
         let chunks = &first_key.legal.chunk_bytes;
         let own_chunk = own.and_then(|c| c.chunk_bytes);
@@ -194,7 +199,8 @@ impl Encoding {
     pub fn policy(&self, point: &Point) -> Policy {
         let mut policy = Policy::default();
         for part in &self.parts {
-            let is_default = (part.first..part.last).all(|p| point.level(p) == self.default.level(p));
+            let is_default =
+                (part.first..part.last).all(|p| point.level(p) == self.default.level(p));
             let Some(choice) = self.choice(part, point).filter(|_| !is_default) else {
                 continue;
             };
@@ -218,7 +224,10 @@ impl Encoding {
             let Some(Level::Number(Some(number))) = level(parameter) else {
                 continue;
             };
-            if self.space.parameters()[parameter].name.ends_with("/channels") {
+            if self.space.parameters()[parameter]
+                .name
+                .ends_with("/channels")
+            {
                 choice.channels = u32::try_from(number).ok();
             } else {
                 choice.chunk_bytes = Some(number);
@@ -249,8 +258,11 @@ impl Encoding {
                 }
                 if let Some(condition) = &parameter.when {
                     let on = &self.levels[condition.parameter];
-                    let under: Vec<Level> =
-                        condition.levels.iter().map(|l| on[usize::from(*l)]).collect();
+                    let under: Vec<Level> = condition
+                        .levels
+                        .iter()
+                        .map(|l| on[usize::from(*l)])
+                        .collect();
                     object["when"] = json!({
                         "parameter": self.space.parameters()[condition.parameter].name,
                         "levels": names(&under),
@@ -283,7 +295,9 @@ impl Encoding {
             .zip(self.space.parameters())
             .map(|(index, parameter)| (parameter.name.as_str(), index))
             .collect();
-        let mut wanted: Vec<u16> = (0..self.levels.len()).map(|p| self.default_level(p)).collect();
+        let mut wanted: Vec<u16> = (0..self.levels.len())
+            .map(|p| self.default_level(p))
+            .collect();
         for (name, value) in object {
             let Some(&parameter) = names.get(name.as_str()) else {
                 return Err(EncodingError::Name { name: name.clone() });
@@ -388,15 +402,22 @@ mod tests {
     fn the_default_is_a_point_and_its_policy_is_empty() {
         for task in 0..Suite::builtin().unwrap().tasks.len() {
             let testbed = testbed(task);
-            let keys: Vec<KeyFacts> =
-                testbed.keys().iter().filter(|k| k.is_tunable()).cloned().collect();
+            let keys: Vec<KeyFacts> = testbed
+                .keys()
+                .iter()
+                .filter(|k| k.is_tunable())
+                .cloned()
+                .collect();
             for encoding in [
                 Encoding::per_key(&testbed, &keys),
                 Encoding::one_for_all(&testbed, &keys),
             ] {
                 assert!(encoding.space().contains(encoding.default_point()));
                 assert_eq!(encoding.policy(encoding.default_point()), Policy::default());
-                assert_eq!(encoding.point(&Map::new()).unwrap(), *encoding.default_point());
+                assert_eq!(
+                    encoding.point(&Map::new()).unwrap(),
+                    *encoding.default_point()
+                );
             }
         }
     }
@@ -411,8 +432,14 @@ mod tests {
         assert_eq!(unknown, "no parameter \"speed\" in the space");
         let name = format!("{}/channels", facts.key);
         let wrong = point(json!({ name.clone(): 3 })).unwrap_err().to_string();
-        assert!(wrong.starts_with(&format!("{name}: 3 is not one of 1")), "{wrong}");
-        assert_eq!(point(json!({ name.clone(): 8 })), point(json!({ name: 8.0 })));
+        assert!(
+            wrong.starts_with(&format!("{name}: 3 is not one of 1")),
+            "{wrong}"
+        );
+        assert_eq!(
+            point(json!({ name.clone(): 8 })),
+            point(json!({ name: 8.0 }))
+        );
     }
 
     proptest! {

@@ -47,7 +47,12 @@ impl<'a> Machine<'a> {
     ///
     /// # Errors
     /// A workload that does not fit the cluster.
-    pub fn draw(task: &'a Task, spread: f64, seed: u64, draw: Draw) -> Result<Self, SimulatedError> {
+    pub fn draw(
+        task: &'a Task,
+        spread: f64,
+        seed: u64,
+        draw: Draw,
+    ) -> Result<Self, SimulatedError> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(fingerprint(&task.name) ^ draw as u64);
         let noise = task.noise(rng.random());
@@ -276,8 +281,11 @@ mod tests {
     #[test]
     fn seeds_and_draws_give_machines_of_their_own_and_the_same_again() {
         let suite = Suite::builtin().unwrap();
-        let machine =
-            |seed, draw| Machine::draw(&suite.tasks[0], 0.12, seed, draw).unwrap().drawn;
+        let machine = |seed, draw| {
+            Machine::draw(&suite.tasks[0], 0.12, seed, draw)
+                .unwrap()
+                .drawn
+        };
         assert_eq!(machine(1, Draw::Judged), machine(1, Draw::Judged));
         assert_ne!(machine(1, Draw::Judged), machine(2, Draw::Judged));
         assert_ne!(machine(1, Draw::Judged), machine(1, Draw::Earlier));

@@ -32,20 +32,62 @@ const TENANCY_ITERATIONS: u64 = 2_000;
 
 /// The workloads that a suite can name.
 const WORKLOADS: [(&str, &str); 14] = [
-    ("autoccl/llama3.1-8b", include_str!("../../../../workload/autoccl/llama3.1-8b.json")),
-    ("autoccl/phi2-2b", include_str!("../../../../workload/autoccl/phi2-2b.json")),
-    ("autoccl/torch-demo", include_str!("../../../../workload/autoccl/torch-demo.json")),
-    ("autoccl/vgg19", include_str!("../../../../workload/autoccl/vgg19.json")),
-    ("autoccl/yi-1.5-34b", include_str!("../../../../workload/autoccl/yi-1.5-34b.json")),
-    ("demo/allreduce-8gpu", include_str!("../../../../workload/demo/allreduce-8gpu.json")),
-    ("demo/already-optimal", include_str!("../../../../workload/demo/already-optimal.json")),
-    ("modern/llama3-70b-3d", include_str!("../../../../workload/modern/llama3-70b-3d.json")),
-    ("modern/llama3-8b-fsdp", include_str!("../../../../workload/modern/llama3-8b-fsdp.json")),
-    ("modern/nccl-tests-sweep", include_str!("../../../../workload/modern/nccl-tests-sweep.json")),
-    ("modern/qwen3-30b-a3b-moe", include_str!("../../../../workload/modern/qwen3-30b-a3b-moe.json")),
-    ("suite/ddp-buckets", include_str!("../../../../suite/ddp-buckets.json")),
-    ("suite/gradients-multi-node", include_str!("../../../../suite/gradients-multi-node.json")),
-    ("suite/mostly-compute", include_str!("../../../../suite/mostly-compute.json")),
+    (
+        "autoccl/llama3.1-8b",
+        include_str!("../../../../workload/autoccl/llama3.1-8b.json"),
+    ),
+    (
+        "autoccl/phi2-2b",
+        include_str!("../../../../workload/autoccl/phi2-2b.json"),
+    ),
+    (
+        "autoccl/torch-demo",
+        include_str!("../../../../workload/autoccl/torch-demo.json"),
+    ),
+    (
+        "autoccl/vgg19",
+        include_str!("../../../../workload/autoccl/vgg19.json"),
+    ),
+    (
+        "autoccl/yi-1.5-34b",
+        include_str!("../../../../workload/autoccl/yi-1.5-34b.json"),
+    ),
+    (
+        "demo/allreduce-8gpu",
+        include_str!("../../../../workload/demo/allreduce-8gpu.json"),
+    ),
+    (
+        "demo/already-optimal",
+        include_str!("../../../../workload/demo/already-optimal.json"),
+    ),
+    (
+        "modern/llama3-70b-3d",
+        include_str!("../../../../workload/modern/llama3-70b-3d.json"),
+    ),
+    (
+        "modern/llama3-8b-fsdp",
+        include_str!("../../../../workload/modern/llama3-8b-fsdp.json"),
+    ),
+    (
+        "modern/nccl-tests-sweep",
+        include_str!("../../../../workload/modern/nccl-tests-sweep.json"),
+    ),
+    (
+        "modern/qwen3-30b-a3b-moe",
+        include_str!("../../../../workload/modern/qwen3-30b-a3b-moe.json"),
+    ),
+    (
+        "suite/ddp-buckets",
+        include_str!("../../../../suite/ddp-buckets.json"),
+    ),
+    (
+        "suite/gradients-multi-node",
+        include_str!("../../../../suite/gradients-multi-node.json"),
+    ),
+    (
+        "suite/mostly-compute",
+        include_str!("../../../../suite/mostly-compute.json"),
+    ),
 ];
 
 /// A job on a cluster.
@@ -227,7 +269,10 @@ impl TaskFile {
             Some((_, text)) => (*text).to_owned(),
             None => beside(folder, &self.workload, "json").map_err(|error| {
                 let names: Vec<&str> = WORKLOADS.iter().map(|(name, _)| *name).collect();
-                format!("workload: {error}; the program's own are {}", names.join(", "))
+                format!(
+                    "workload: {error}; the program's own are {}",
+                    names.join(", ")
+                )
             })?,
         };
         let mut workload =
