@@ -158,6 +158,13 @@ pub fn configuration(policy: Policy) -> Configuration {
     }
 }
 
+/// A machine of a kind: [`Machine::draw`] without a task.
+pub fn perturbed_by_seed(nominal: &ClusterSpec, spread: f64, seed: u64) -> ClusterSpec {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(fingerprint(&nominal.name));
+    perturbed(nominal, spread, &mut rng)
+}
+
 /// Every figure of the hardware times a log-normal factor with this standard deviation of its
 /// logarithm. What NCCL reads of a machine stays.
 fn perturbed(nominal: &ClusterSpec, spread: f64, rng: &mut ChaCha8Rng) -> ClusterSpec {
