@@ -43,7 +43,8 @@ impl Default for ForestOptions {
 /// Observations as the trees see them. A cell is 0 where the parameter does not exist, and one more
 /// than its level elsewhere.
 pub(crate) struct Table {
-    cells: Vec<usize>,
+    /// For each parameter the cells of all rows.
+    columns: Vec<Vec<usize>>,
     values: Vec<f64>,
     domains: Vec<Domain>,
 }
@@ -60,20 +61,15 @@ pub(crate) struct Domain {
 impl Table {
     fn new(space: &MixedSpace, observations: &[(Point, f64)], worst: f64) -> Self {
         let domains = domains(space);
-        let mut cells = Vec::with_capacity(observations.len() * domains.len());
-        for (point, _) in observations {
-            let row = domains.iter().enumerate();
-            cells.extend(row.map(|(index, domain)| domain.cell(point, index)));
-        }
+        let column = |(index, domain): (usize, &Domain)| -> Vec<usize> {
+            let points = observations.iter().map(|(point, _)| point);
+            points.map(|point| domain.cell(point, index)).collect()
+        };
         Self {
-            cells,
+            columns: domains.iter().enumerate().map(column).collect(),
             values: observations.iter().map(|(_, v)| v.min(worst)).collect(),
             domains,
         }
-    }
-
-    fn cell(&self, row: usize, parameter: usize) -> usize {
-        self.cells[row * self.domains.len() + parameter]
     }
 }
 

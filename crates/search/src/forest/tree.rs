@@ -53,18 +53,19 @@ impl Tree {
             goes_left: Vec::new(),
         };
         tree.nodes.push(leaf(table, &rows));
+        let mut scratch = Scratch::default();
         let mut open = vec![(0, rows)];
         while let Some((node, rows)) = open.pop() {
             if rows.len() < options.least_split.max(2) {
                 continue;
             }
-            let Some(cut) = best_cut(table, &rows, options, rng) else {
+            let Some(cut) = scratch.best_cut(table, &rows, options, rng) else {
                 continue;
             };
             let sides = sides(&table.domains[cut.parameter], &cut, rng);
-            let (left_rows, right_rows): (Vec<usize>, Vec<usize>) = rows
-                .into_iter()
-                .partition(|&row| sides[table.cell(row, cut.parameter)]);
+            let column = &table.columns[cut.parameter];
+            let (left_rows, right_rows): (Vec<usize>, Vec<usize>) =
+                rows.into_iter().partition(|&row| sides[column[row]]);
             let left = tree.nodes.len();
             tree.nodes[node] = Node::Split {
                 parameter: cut.parameter,
@@ -146,83 +147,110 @@ fn leaf(table: &Table, rows: &[usize]) -> Node {
     }
 }
 
-/// The cut of the largest gain among a random part of the parameters that can be cut at all. A cut
-/// without a gain is one too: behind it may lie what only two parameters together explain.
-fn best_cut(
-    table: &Table,
-    rows: &[usize],
-    options: &ForestOptions,
-    rng: &mut impl Rng,
-) -> Option<Cut> {
-    let mean = rows.iter().map(|&row| table.values[row]).sum::<f64>() / rows.len() as f64;
-    let squares = rows.iter().map(|&row| (table.values[row] - mean).powi(2));
-    // What rounding makes of equal values is nothing to be gained.
-    if squares.sum::<f64>() <= 1e-24 * mean * mean {
-        return None;
+/// Room for the search of a cut, kept from node to node.
+#[derive(Default)]
+struct Scratch {
+    /// For each cell of a parameter the number of its observations and the sum of their values.
+    groups: Vec<(f64, f64)>,
+    /// The observed cells, in an order in which a cut may fall between any two.
+    cells: Vec<usize>,
+    parameters: Vec<usize>,
+}
+
+impl Scratch {
+    /// The cut of the largest gain among a random part of the parameters that can be cut at all. A
+    /// cut without a gain is one too: behind it may lie what only two parameters together explain.
+    fn best_cut(
+        &mut self,
+        table: &Table,
+        rows: &[usize],
+        options: &ForestOptions,
+        rng: &mut impl Rng,
+    ) -> Option<Cut> {
+        let mean = rows.iter().map(|&row| table.values[row]).sum::<f64>() / rows.len() as f64;
+        let squares = rows.iter().map(|&row| (table.values[row] - mean).powi(2));
+        // What rounding makes of equal values is nothing to be gained.
+        if squares.sum::<f64>() <= 1e-24 * mean * mean {
+            return None;
+        }
+        let mut best: Option<Cut> = None;
+        let count = table.domains.len();
+        self.parameters.clear();
+        self.parameters.extend(0..count);
+        let mut wanted = (count as f64 * options.parameter_share).ceil().max(1.0) as usize;
+        while wanted > 0 && !self.parameters.is_empty() {
+            let drawn = rng.random_range(0..self.parameters.len());
+            let parameter = self.parameters.swap_remove(drawn);
+            let domain = &table.domains[parameter];
+            self.group(table, rows, parameter, mean);
+            let orders = self.order(domain);
+            wanted -= usize::from(orders > 0);
+            for order in 0..orders {
+                if order > 0 {
+                    // Absence from the lower end to the upper.
+                    self.cells.rotate_left(1);
+                }
+                let most = best.as_ref().map_or(f64::NEG_INFINITY, |b| b.gain);
+                if let Some((at, gain)) = self.best_of_order(rows.len() as f64, most) {
+                    best = Some(Cut {
+                        parameter,
+                        gain,
+                        left: self.cells[..at].to_vec(),
+                        right: self.cells[at..].to_vec(),
+                    });
+                }
+            }
+        }
+        best
     }
-    let mut best: Option<Cut> = None;
-    let mut order: Vec<usize> = (0..table.domains.len()).collect();
-    let wanted = (order.len() as f64 * options.parameter_share)
-        .ceil()
-        .max(1.0) as usize;
-    let mut tried = 0;
-    while tried < wanted && !order.is_empty() {
-        let parameter = order.swap_remove(rng.random_range(0..order.len()));
-        let domain = &table.domains[parameter];
-        let mut groups = vec![(0.0, 0.0); domain.size];
+
+    fn group(&mut self, table: &Table, rows: &[usize], parameter: usize, mean: f64) {
+        self.groups.clear();
+        self.groups
+            .resize(table.domains[parameter].size, (0.0, 0.0));
+        let column = &table.columns[parameter];
         for &row in rows {
-            let group = &mut groups[table.cell(row, parameter)];
+            let group = &mut self.groups[column[row]];
             group.0 += 1.0;
             group.1 += table.values[row] - mean;
         }
-        let orders = orders(domain, &groups);
-        tried += usize::from(!orders.is_empty());
-        for cells in orders {
-            let (mut count, mut sum) = (0.0, 0.0);
-            let mut at_best = None;
-            let mut most = best.as_ref().map_or(f64::NEG_INFINITY, |b| b.gain);
-            for at in 1..cells.len() {
-                count += groups[cells[at - 1]].0;
-                sum += groups[cells[at - 1]].1;
-                // Centred values sum to zero: the right side has the negative sum.
-                let gain = sum * sum / count + sum * sum / (rows.len() as f64 - count);
-                if gain > most {
-                    (most, at_best) = (gain, Some(at));
-                }
-            }
-            if let Some(at) = at_best {
-                best = Some(Cut {
-                    parameter,
-                    gain: most,
-                    left: cells[..at].to_vec(),
-                    right: cells[at..].to_vec(),
-                });
+        self.cells.clear();
+        let seen = (0..self.groups.len()).filter(|&cell| self.groups[cell].0 > 0.0);
+        self.cells.extend(seen);
+    }
+
+    /// Puts the observed cells in order and says how many orders are to be looked at: none where
+    /// there is nothing to cut, two where absence may lie at either end of a scale. Categories are
+    /// ordered by their means, which has the best of all subsets among its cuts (Breiman, Friedman,
+    /// Olshen, Stone, "Classification and Regression Trees", 1984, theorem 4.5).
+    fn order(&mut self, domain: &Domain) -> usize {
+        if self.cells.len() < 2 {
+            return 0;
+        }
+        if domain.positions.is_none() {
+            let mean = |cell: usize| self.groups[cell].1 / self.groups[cell].0;
+            self.cells.sort_by(|&a, &b| mean(a).total_cmp(&mean(b)));
+        } else if self.cells[0] == 0 && self.cells.len() > 2 {
+            return 2;
+        }
+        1
+    }
+
+    /// Where the order is best cut, with the gain, if that is more than `most`.
+    fn best_of_order(&self, rows: f64, mut most: f64) -> Option<(usize, f64)> {
+        let (mut count, mut sum, mut best) = (0.0, 0.0, None);
+        for (at, &before) in (1..self.cells.len()).zip(&self.cells) {
+            count += self.groups[before].0;
+            sum += self.groups[before].1;
+            // Centred values sum to zero: the right side has the negative sum.
+            let gain = sum * sum / count + sum * sum / (rows - count);
+            if gain > most {
+                most = gain;
+                best = Some((at, gain));
             }
         }
+        best
     }
-    best
-}
-
-/// The orders of the observed cells in which a cut may fall between any two; none where there is
-/// nothing to cut. Ordered levels keep their order with absence at either end. Categories are
-/// ordered by their means, which has the best of all subsets among its cuts (Breiman, Friedman,
-/// Olshen, Stone, "Classification and Regression Trees", 1984, theorem 4.5).
-fn orders(domain: &Domain, groups: &[(f64, f64)]) -> Vec<Vec<usize>> {
-    let mut seen: Vec<usize> = (0..groups.len()).filter(|&c| groups[c].0 > 0.0).collect();
-    if seen.len() < 2 {
-        return Vec::new();
-    }
-    if domain.positions.is_none() {
-        let mean = |c: usize| groups[c].1 / groups[c].0;
-        seen.sort_by(|&a, &b| mean(a).total_cmp(&mean(b)));
-        return vec![seen];
-    }
-    if seen[0] != 0 || seen.len() == 2 {
-        return vec![seen];
-    }
-    let mut absent_last = seen.clone();
-    absent_last.rotate_left(1);
-    vec![seen, absent_last]
 }
 
 /// For every cell whether it goes left; what the node did not observe is decided here.
