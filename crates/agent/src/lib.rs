@@ -11,11 +11,8 @@
 
 pub mod arbiter;
 pub mod asker;
-<<<<<<< HEAD
 pub mod compare;
-=======
 pub mod diagnosis;
->>>>>>> main
 pub mod expectation;
 pub mod guard;
 mod key_model;
