@@ -15,6 +15,8 @@ use subspace::Subspace;
 const REPEATS_KEPT: f64 = 0.75;
 
 /// How many evaluations it takes in all; the subspaces share them equally, with at least one each.
+/// What a subspace that is left early does not use is lost, so a caller that counts evaluations
+/// itself may give more than it will ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AutoCclSteps {
     /// Random ones, from whose best the descents start.
