@@ -19,6 +19,7 @@ mod pruning;
 mod screening;
 mod sequential;
 pub mod space;
+pub mod surrogate;
 
 pub use forest::{Forest, ForestOptions};
 pub use halving::{Halving, HalvingError, HalvingOptions, Outcome, Standing, Stretch};
