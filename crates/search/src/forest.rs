@@ -11,6 +11,7 @@ mod tree;
 use rand::{Rng, RngExt};
 
 use crate::space::{MixedSpace, Point, Scale};
+use crate::surrogate::{Posterior, Surrogate};
 use tree::Tree;
 
 /// How a forest is grown.
@@ -149,21 +150,6 @@ impl Forest {
         &self.space
     }
 
-    /// Mean over the trees, and variance: the mean of the variances inside their leaves plus the
-    /// variance between their means. In the unit of the values and its square.
-    pub fn predict(&self, point: &Point) -> (f64, f64) {
-        let cells = self.cells(point);
-        let leaves: Vec<(f64, f64)> = self.trees.iter().map(|t| t.predict(&cells)).collect();
-        let count = leaves.len().max(1) as f64;
-        let mean = leaves.iter().map(|(m, _)| m).sum::<f64>() / count;
-        let variance = leaves
-            .iter()
-            .map(|(m, v)| v + (m - mean) * (m - mean))
-            .sum::<f64>()
-            / count;
-        (mean, variance)
-    }
-
     pub(crate) fn cells(&self, point: &Point) -> Vec<usize> {
         let domains = self.domains.iter().enumerate();
         domains.map(|(index, d)| d.cell(point, index)).collect()
@@ -175,6 +161,23 @@ impl Forest {
 
     pub(crate) fn out_of_bag(&self) -> &[Vec<usize>] {
         &self.out_of_bag
+    }
+}
+
+impl Surrogate for Forest {
+    /// Mean over the trees, and variance: the mean of the variances inside their leaves plus the
+    /// variance between their means. Of what the forest was grown on: of logarithms if those were.
+    fn predict(&self, point: &Point) -> Posterior {
+        let cells = self.cells(point);
+        let leaves: Vec<(f64, f64)> = self.trees.iter().map(|t| t.predict(&cells)).collect();
+        let count = leaves.len().max(1) as f64;
+        let mean = leaves.iter().map(|(m, _)| m).sum::<f64>() / count;
+        let variance = leaves
+            .iter()
+            .map(|(m, v)| v + (m - mean) * (m - mean))
+            .sum::<f64>()
+            / count;
+        Posterior { mean, variance }
     }
 }
 

@@ -10,7 +10,7 @@
 use ccl_core::Interval;
 use thiserror::Error;
 
-use crate::sequential::{Decision, SequentialComparison};
+use crate::statistics::{Decision, SequentialComparison};
 
 /// Bounds of a race.
 #[derive(Clone, Copy, Debug, PartialEq)]

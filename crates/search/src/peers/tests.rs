@@ -6,11 +6,11 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
-use crate::interval::median;
 use crate::optimiser::Optimiser;
 use crate::problem::ReferenceProblem;
 use crate::pruning::{Ground, Pruning};
 use crate::space::MixedSpace;
+use crate::statistics::median;
 
 static PROBLEM: LazyLock<ReferenceProblem> = LazyLock::new(ReferenceProblem::new);
 
