@@ -3,7 +3,7 @@
 //!
 //! Bagged trees over random subsets of the parameters (Breiman, "Random Forests", 2001), with the
 //! variance by the law of total variance over the trees (Hutter, Xu, Hoos, Leyton-Brown,
-//! "Algorithm runtime prediction", 2014, section 4.3.2). It does not choose what to evaluate next,
+//! "Algorithm runtime prediction", 2014). It does not choose what to evaluate next,
 //! and does not transform values: who wants logarithms hands in logarithms.
 
 mod tree;
@@ -29,7 +29,7 @@ pub struct ForestOptions {
 }
 
 impl Default for ForestOptions {
-    /// 32 trees; 5/6 of the parameters as in SMAC (Hutter, Hoos, Leyton-Brown, 2011, section 4.1);
+    /// 32 trees; 5/6 of the parameters as in SMAC (Hutter, Hoos, Leyton-Brown, 2011);
     /// nodes of 3 are split, because a search has tens of evaluations and not thousands.
     fn default() -> Self {
         Self {

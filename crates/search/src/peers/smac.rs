@@ -24,7 +24,7 @@ const RANDOM_POINTS: usize = 1000;
 ///
 /// As published: a forest of 10 trees on the logarithm of the times, 5/6 of the parameters at a
 /// split, the variance over the trees; the expected improvement of the time itself under a normal
-/// logarithm (section 4.3, equation 3); local searches from the ten evaluated points where it is
+/// logarithm; local searches from the ten evaluated points where it is
 /// largest, with four draws of standard deviation 0.2 around an ordered level and all other
 /// categories; random points besides; and every second proposal drawn at random, so that a wrong
 /// forest cannot stop it.
@@ -157,7 +157,7 @@ fn nearest(positions: &[f64], at: f64) -> u16 {
 }
 
 /// Expected improvement of the time below `exp(best)`, where its logarithm is normal with this mean
-/// and variance (Hutter, Hoos, Leyton-Brown, Murphy, GECCO 2009; equation 3 of the SMAC paper).
+/// and variance (Hutter, Hoos, Leyton-Brown, Murphy, GECCO 2009).
 fn expected_improvement(belief: Posterior, best: f64) -> f64 {
     let Posterior { mean, variance } = belief;
     let deviation = variance.sqrt();
