@@ -12,7 +12,7 @@ use ccl_core::{Choice, ClusterSpec, CommShape, Policy, WorkloadSpec};
 use ccl_sim::hardware::Hardware;
 use ccl_sim::iteration::IterationModel;
 use ccl_sim::nccl::{Model, System};
-use ccl_sim::{CollectiveCall, ComputeLoad, Group, ProcessSettings};
+use ccl_sim::{CollectiveCall, ComputeLoad, Group, ProcessSettings, ResolvedChoice};
 
 use crate::testbed::KeyFacts;
 
@@ -69,21 +69,59 @@ impl Expectation {
     /// Time of one call of a key outside the job, microseconds; `None` is NCCL's own choice.
     /// Nothing where NCCL chooses nothing, or the choice cannot be resolved.
     pub fn call_us(&self, facts: &KeyFacts, choice: Option<Choice>) -> Option<f64> {
+        self.time_us(facts, facts.bytes, self.resolve(facts, choice)?)
+    }
+
+    /// What NCCL would run for a key if nobody interfered.
+    pub fn own_choice(&self, facts: &KeyFacts) -> Option<Choice> {
+        let own = self.resolve(facts, None)?;
+        let pair = Choice::new(own.algorithm, own.protocol);
+        Some(
+            pair.with_channels(own.channels)
+                .with_chunk_bytes(own.chunk_bytes),
+        )
+    }
+
+    /// How much of a call's time grows with its bytes, 0..=1: 1 where twice the bytes take twice as
+    /// long, 0 where they take no longer, one half at the size that reaches half of the bandwidth
+    /// (Hockney, Parallel Computing 20, 1994).
+    pub fn byte_share(&self, facts: &KeyFacts, choice: Option<Choice>) -> Option<f64> {
+        let resolved = self.resolve(facts, choice)?;
+        let once = self.time_us(facts, facts.bytes, resolved)?;
+        let twice = self.time_us(facts, facts.bytes.checked_mul(2)?, resolved)?;
+        Some((twice / once - 1.0).clamp(0.0, 1.0))
+    }
+
+    /// What part of a call's time the host threads that serve the network take, 0..=1.
+    pub fn proxy_share(&self, facts: &KeyFacts, choice: Option<Choice>) -> Option<f64> {
+        if facts.key.shape.nodes < 2 {
+            return None;
+        }
+        let resolved = self.resolve(facts, choice)?;
+        let call_us = self.time_us(facts, facts.bytes, resolved)?;
+        let proxy_us = f64::from(resolved.channels) * self.hardware.parameters().proxy_us;
+        Some((proxy_us / call_us).min(1.0))
+    }
+
+    fn resolve(&self, facts: &KeyFacts, choice: Option<Choice>) -> Option<ResolvedChoice> {
         let (collective, bytes) = (facts.key.collective, facts.bytes);
         if !collective.is_tunable() {
             return None;
         }
         let model = self.models.get(&facts.key.shape)?;
-        let choice = match choice {
-            Some(choice) => model.resolve(choice, collective, bytes),
-            None => model.choose(collective, bytes)?,
-        };
+        match choice {
+            Some(choice) => Some(model.resolve(choice, collective, bytes)),
+            None => model.choose(collective, bytes),
+        }
+    }
+
+    fn time_us(&self, facts: &KeyFacts, bytes: u64, choice: ResolvedChoice) -> Option<f64> {
         let group = Group {
             shape: facts.key.shape,
             concurrent: self.concurrent(facts.key.shape),
         };
         let call = CollectiveCall {
-            collective,
+            collective: facts.key.collective,
             bytes,
             group,
             choice,

@@ -1,12 +1,15 @@
 //! The three phases of a run, and the trial that the second one is made of.
 
 mod after;
+mod diagnosis;
 mod failure;
 mod knowledge;
+mod models;
 mod offline;
 mod online;
 mod proposals;
 mod risk;
+mod screen;
 mod trial;
 mod verdict;
 

@@ -7,10 +7,12 @@
 
 mod live;
 mod recorded;
+mod signals;
 mod simulated;
 
 pub use live::{LiveError, LiveJob, LiveTestbed};
 pub use recorded::{RecordedError, RecordedTestbed};
+pub use signals::{LateRank, Signals, wait_for_ranks};
 pub use simulated::{SimulatedError, SimulatedTestbed};
 
 use ccl_core::{Algorithm, Choice, NcclVersion, Protocol, Source, TaskKey};
@@ -175,6 +177,17 @@ pub trait Testbed {
 
     /// What untuned NCCL runs for a key, where the testbed can tell.
     fn untuned_choice(&self, key: TaskKey) -> Option<Choice>;
+
+    /// What untuned calls of a key were seen to do besides taking their time. Nothing is known where
+    /// the testbed does not see into calls.
+    fn signals(&self, _key: TaskKey) -> Signals {
+        Signals::default()
+    }
+
+    /// Whether [`Self::probe`] times calls without computation beside them.
+    fn probes_alone(&self) -> bool {
+        true
+    }
 
     /// Runs one iteration of the job. One that has not ended by its deadline
     /// ([`Approved::deadline_us`]) is a hang, and is not waited for any longer.

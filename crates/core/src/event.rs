@@ -10,8 +10,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Choice, ChoicePattern, Configuration, Environment, Evidence, EvidenceId, Hypothesis, Source,
-    TaskKey,
+    Advice, Bottleneck, Choice, ChoicePattern, Configuration, Diagnosis, Environment, Evidence,
+    EvidenceId, Hypothesis, Source, TaskKey,
 };
 
 /// The three phases of a run.
@@ -266,6 +266,16 @@ pub enum TraceEvent {
         /// Relative noise of one iteration (robust standard deviation / median).
         noise: f64,
     },
+    /// What holds the calls of a key back, or the whole job.
+    Diagnosed {
+        /// With its figures.
+        diagnosis: Diagnosis,
+    },
+    /// Something to set before the job starts again; nothing was changed.
+    Advised {
+        /// What, and why.
+        advice: Advice,
+    },
     /// A language model was asked.
     LlmAsked {
         /// Number of the call, also of its file in the run directory.
@@ -390,6 +400,19 @@ pub enum TraceEvent {
         because: String,
         /// Watched iterations before it may happen again.
         not_before: u64,
+    },
+    /// A hypothesis was held against what was measured.
+    MechanismScored {
+        /// The mechanism that made it.
+        mechanism: String,
+        /// The key.
+        key: TaskKey,
+        /// What held the key's calls back when it was made.
+        bottleneck: Bottleneck,
+        /// The share of the predicted gain that was measured, 0..=1.
+        realised: f64,
+        /// What the mechanism's word is worth there from now on: the share to expect next time.
+        trust: f64,
     },
     /// The incumbent changed or was confirmed.
     Incumbent {

@@ -12,6 +12,7 @@ mod cluster;
 mod collective;
 mod configuration;
 mod context;
+mod diagnosis;
 mod event;
 mod evidence;
 mod export;
@@ -38,13 +39,14 @@ pub use cluster::{
 pub use collective::{Algorithm, Collective, ParseNameError, Protocol};
 pub use configuration::{Configuration, Environment};
 pub use context::ContextSignature;
+pub use diagnosis::{Bottleneck, Diagnosis, Figure};
 pub use event::{
     Candidate, Interval, KeyObservation, Lane, Outcome, Phase, Proposer, RolledBackTo,
     StoppedBecause, SuspectChoice, TraceEvent, TraceLine, Verdict,
 };
 pub use evidence::{Evidence, EvidenceId};
 pub use export::{ExportError, ExportFormat, export};
-pub use hypothesis::Hypothesis;
+pub use hypothesis::{Advice, Hypothesis};
 pub use measurement::{Measurement, Source};
 pub use pattern::ChoicePattern;
 pub use policy::{DecisionTable, Policy, PolicyError, Rule};

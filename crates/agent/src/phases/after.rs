@@ -81,6 +81,7 @@ impl Tuner<'_> {
                 regret_iterations: self.guard.regret_iterations(),
                 worst_iteration_ratio: self.guard.worst_iteration_ratio(),
                 probes: self.counts.probes,
+                probe_iterations: self.probing_iterations(),
             },
             oracle,
             lanes: Lanes {
@@ -94,6 +95,8 @@ impl Tuner<'_> {
             llm: self.asker.used(),
             stopped_because: because,
             stopped_explanation: explanation,
+            diagnosis: self.fault.clone(),
+            advice: self.advice.clone(),
             notes: info.notes.clone(),
         })
     }

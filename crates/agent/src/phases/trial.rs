@@ -75,6 +75,14 @@ impl Contender {
     fn median(&self) -> Option<f64> {
         self.comparison.median_ratio()
     }
+
+    /// The logarithm of candidate over incumbent with its variance: that of a median of so many
+    /// pairs (1.2533 deviations over the root of their number for a normal distribution).
+    fn estimate(&self) -> Option<(f64, f64)> {
+        let pairs = f64::from(self.comparison.pairs().max(1));
+        let log_ratio = self.median()?.ln();
+        Some((log_ratio, (1.2533 * 0.05_f64).powi(2) / pairs))
+    }
 }
 
 impl Tuner<'_> {
@@ -128,9 +136,6 @@ impl Tuner<'_> {
                 self.counts.trials = self.counts.trials.saturating_sub(1);
                 self.counts.refused += 1;
                 let candidate = contender.candidate;
-                if let Some(search) = self.searches.get_mut(&candidate.key) {
-                    search.tell(candidate.choice, None, false);
-                }
                 self.emit(TraceEvent::Refused { candidate, reason })?;
                 continue;
             }
@@ -138,6 +143,7 @@ impl Tuner<'_> {
             let pairs = contender.comparison.pairs();
             let won = winners.contains(&contender.candidate.id);
             let decision = contender.comparison.decision();
+            let estimate = contender.estimate();
             let Contender {
                 candidate, ended, ..
             } = contender;
@@ -188,6 +194,8 @@ impl Tuner<'_> {
                 because,
                 as_predicted,
             })?;
+            self.learn(&candidate, outcome, estimate);
+            self.score(&candidate, outcome, ratio)?;
             self.file(candidate, outcome, ratio, pairs);
         }
         if !winners.is_empty() {
@@ -216,12 +224,6 @@ impl Tuner<'_> {
             }
         } else {
             self.counts.rolled_back += 1;
-            if let Some(hypothesis) = &candidate.hypothesis {
-                self.rule_mind.refute(&hypothesis.mechanism, candidate.key);
-            }
-        }
-        if let Some(search) = self.searches.get_mut(&candidate.key) {
-            search.tell(candidate.choice, ratio.map(|r| r.median), outcome.is_kept());
         }
         self.tried.push(Tried {
             candidate,
