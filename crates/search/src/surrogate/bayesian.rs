@@ -55,7 +55,9 @@ const SPREAD_DRAWS: usize = 100;
 /// Best points whose surroundings are candidates.
 const BEST: usize = 5;
 /// Multiplications spent on exact variances for one suggestion.
-const EXACT_COST: usize = 5_000_000;
+const EXACT_COST: usize = 3_000_000;
+/// Observations up to which every model may refit at every one.
+const ALL_REFIT: usize = 40;
 
 #[derive(Clone, Debug)]
 struct Model {
@@ -79,6 +81,12 @@ impl Model {
         if self.failure.is_none() {
             let belief = self.belief(point);
             self.failure = self.process.tell(point, belief, value, variance).err();
+        }
+    }
+
+    fn refit(&mut self) {
+        if self.failure.is_none() {
+            self.failure = self.process.refit().err();
         }
     }
 
@@ -162,8 +170,13 @@ impl BayesianSearch {
         self.history.push(point, log_value);
         *self.told.entry(point.clone()).or_default() += 1;
         if let Some(value) = value {
-            for model in &mut self.models {
+            let (count, many) = (self.history.len(), self.models.len());
+            for (index, model) in self.models.iter_mut().enumerate() {
                 model.tell(point, value, variance);
+                // Refits of several models would add up where each is dear: they take turns.
+                if count <= ALL_REFIT || count % many == index {
+                    model.refit();
+                }
             }
             self.judge();
         }

@@ -133,8 +133,7 @@ impl GaussianProcess {
         (2.0 * self.excess).exp()
     }
 
-    /// Adds an observation: the logarithm of a time and its variance. Where a refit is due, climbs
-    /// the likelihood by as many steps as one suggestion can afford.
+    /// Adds an observation: the logarithm of a time and its variance.
     ///
     /// # Errors
     ///
@@ -159,11 +158,19 @@ impl GaussianProcess {
         let codes = self.kernel.encode(point);
         self.data.push(&codes, belief, value, variance);
         self.offset = self.data.offset();
+        self.extend()
+    }
+
+    /// Where a refit is due, climbs the likelihood by as many steps as one suggestion can afford.
+    ///
+    /// # Errors
+    ///
+    /// When the covariance does not factor; drop the process then.
+    pub fn refit(&mut self) -> Result<(), SurrogateError> {
         if self.climb.is_due(self.len()) {
-            self.climb()
-        } else {
-            self.extend()
+            self.climb()?;
         }
+        Ok(())
     }
 
     /// Fits the hyperparameters until they stay where they are.
@@ -172,7 +179,7 @@ impl GaussianProcess {
     ///
     /// When the covariance does not factor.
     pub fn settle(&mut self) -> Result<(), SurrogateError> {
-        while !self.is_empty() && self.climb.is_due(self.len()) {
+        while self.climb.is_due(self.len()) {
             self.climb()?;
         }
         Ok(())
