@@ -243,8 +243,8 @@ fn question(situation: &Situation, cards: &[&Card]) -> Request {
         // Writing to a string cannot fail.
         let _ = writeln!(
             user,
-            "{}. {} of {} on {}, {} calls, {:.1} % of the iteration, {:.0} us a call, runs {}; \
-             pairs {}; channels {:?}; chunk bytes (Simple only) {}",
+            "{}. {} of {} on {}, {} calls, {:.1} % of the iteration, {:.0} us a call, held back by: \
+             {}, runs {}; pairs {}; channels {:?}; chunk bytes (Simple only) {}",
             index + 1,
             key.facts.key.collective,
             format_bytes(key.facts.bytes),
@@ -252,6 +252,7 @@ fn question(situation: &Situation, cards: &[&Card]) -> Request {
             key.facts.calls,
             100.0 * key.observed.share,
             key.observed.call_us,
+            key.bottleneck(),
             key.running()
                 .map_or("unknown".to_owned(), |c| c.to_string()),
             pairs.join(" "),

@@ -5,11 +5,21 @@
 //! any other, validated, guarded, tried and scored.
 
 pub mod mechanisms;
+mod scoring;
+#[cfg(test)]
+mod tests;
 
-use ccl_core::{Hypothesis, TaskKey};
+use ccl_core::{Advice, Hypothesis, Source};
+use ccl_memory::{ScoreBook, ScoreContext, ScoreRecord};
 
-use crate::situation::Situation;
-use mechanisms::MECHANISMS;
+use crate::expectation::Expectation;
+use crate::situation::{KeyState, Situation};
+use mechanisms::{MECHANISMS, Mechanism, Said};
+pub use scoring::realised_share;
+
+/// A mechanism whose trust fell below this is not asked: four failures without a success, where
+/// nothing was known before.
+const SILENT_BELOW: f64 = 0.2;
 
 /// Something that proposes hypotheses.
 pub trait Mind {
@@ -18,44 +28,111 @@ pub trait Mind {
     fn propose(&self, situation: &Situation) -> Vec<Hypothesis>;
 }
 
-/// The rule mind: every mechanism, asked of every key.
+/// The rule mind: every mechanism, asked of every key whose bottleneck it speaks to.
 ///
-/// A mechanism that was refuted on a key has no say on that key any more.
+/// What its predictions are worth is learnt per context: a mechanism that keeps failing there has
+/// no say there any more. A change that was tried on a key is never proposed for it again.
 #[derive(Clone, Debug, Default)]
 pub struct RuleMind {
-    refuted: Vec<(String, TaskKey)>,
+    expectation: Option<Expectation>,
+    scores: ScoreBook,
 }
 
 impl RuleMind {
-    /// Remembers that a mechanism's prediction failed on a key.
-    pub fn refute(&mut self, mechanism: &str, key: TaskKey) {
-        self.refuted.push((mechanism.to_owned(), key));
+    /// A mind that may know what the machine should do; it narrows predictions and never makes one.
+    pub fn new(expectation: Option<Expectation>) -> Self {
+        Self {
+            expectation,
+            scores: ScoreBook::default(),
+        }
+    }
+
+    /// Begins with what earlier runs found predictions to be worth.
+    pub fn remember(&mut self, scores: Vec<ScoreRecord>) {
+        self.scores = ScoreBook::new(scores);
+    }
+
+    /// What this run found them to be worth.
+    pub fn scores(&self, source: Source, run_id: &str) -> Vec<ScoreRecord> {
+        self.scores.own(source, run_id)
+    }
+
+    /// What a mechanism's word is worth on a key: the share of a predicted gain that comes true, as
+    /// far as its past tells; one half without any.
+    pub fn trust(&self, situation: &Situation, key: &KeyState, mechanism: &str) -> f64 {
+        self.scores.trust(mechanism, &context_of(situation, key))
+    }
+
+    /// Adds what became of a prediction: the share of the promised gain that was measured, 0..=1.
+    pub fn score(&mut self, situation: &Situation, key: &KeyState, mechanism: &str, realised: f64) {
+        let context = context_of(situation, key);
+        self.scores.add(mechanism, &context, realised);
+    }
+
+    /// What a hypothesis is expected to save, as a share of the iteration: the key's share, times
+    /// the middle of what is predicted, times what the mechanism's word is worth there.
+    pub fn expected_gain(&self, situation: &Situation, hypothesis: &Hypothesis) -> f64 {
+        let Some(key) = situation.key(hypothesis.key) else {
+            return 0.0;
+        };
+        let [low, high] = hypothesis.predicted_ratio;
+        let trust = self.trust(situation, key, &hypothesis.mechanism);
+        key.observed.share * (1.0 - (low + high) / 2.0) * trust
+    }
+
+    /// What could be set before the job starts again: the mechanisms that speak of variables which
+    /// the process reads once.
+    pub fn advise(&self, situation: &Situation) -> Vec<Advice> {
+        let mut advice: Vec<Advice> = Vec::new();
+        for said in self.ask(situation) {
+            if let Said::Advice(one) = said
+                && !advice.iter().any(|a| a.variable == one.variable)
+            {
+                advice.push(one);
+            }
+        }
+        advice
+    }
+
+    /// Everything the mechanisms have to say, in the order of keys and mechanisms.
+    fn ask<'a>(&'a self, situation: &'a Situation) -> impl Iterator<Item = Said> + 'a {
+        situation.keys.iter().flat_map(move |key| {
+            let context = context_of(situation, key);
+            let is_heard =
+                move |m: &&Mechanism| self.scores.trust(m.name, &context) >= SILENT_BELOW;
+            MECHANISMS
+                .iter()
+                .filter(|m| key.may_be_held_back_by(m.speaks_to))
+                .filter(is_heard)
+                .filter_map(move |m| m.say(situation, key, self.expectation.as_ref()))
+        })
+    }
+}
+
+/// Where something said of a key belongs.
+fn context_of(situation: &Situation, key: &KeyState) -> ScoreContext {
+    ScoreContext {
+        place: situation.context.clone(),
+        collective: key.facts.key.collective,
+        bottleneck: key.bottleneck(),
     }
 }
 
 impl Mind for RuleMind {
     fn propose(&self, situation: &Situation) -> Vec<Hypothesis> {
         let mut found: Vec<(f64, Hypothesis)> = Vec::new();
-        for key in &situation.keys {
-            for mechanism in &MECHANISMS {
-                let silenced =
-                    |(name, k): &(String, TaskKey)| name == mechanism.name && *k == key.facts.key;
-                if self.refuted.iter().any(silenced) {
-                    continue;
-                }
-                let Some(hypothesis) = mechanism.hypothesis(situation, key) else {
-                    continue;
-                };
-                if !key.is_open(&hypothesis.choice)
-                    || found
-                        .iter()
-                        .any(|(_, h)| h.key == hypothesis.key && h.choice == hypothesis.choice)
-                {
-                    continue;
-                }
-                let [low, high] = hypothesis.predicted_ratio;
-                let gain = key.observed.share * (1.0 - (low + high) / 2.0);
-                found.push((gain, hypothesis));
+        for said in self.ask(situation) {
+            let Said::Hypothesis(hypothesis) = said else {
+                continue;
+            };
+            let is_open = situation
+                .key(hypothesis.key)
+                .is_some_and(|k| k.is_open(&hypothesis.choice));
+            let is_new = !found
+                .iter()
+                .any(|(_, h)| h.key == hypothesis.key && h.choice == hypothesis.choice);
+            if is_open && is_new {
+                found.push((self.expected_gain(situation, &hypothesis), hypothesis));
             }
         }
         // Stable: equal gains keep the order of keys and mechanisms.

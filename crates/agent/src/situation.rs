@@ -3,11 +3,11 @@
 //! Plain data, built by the loop; a mind reads it and answers, and touches nothing else.
 
 use ccl_core::{
-    Algorithm, Choice, ClusterSpec, ContextSignature, Evidence, EvidenceId, KeyObservation,
-    Protocol, TaskKey,
+    Algorithm, Bottleneck, Choice, ClusterSpec, ContextSignature, Diagnosis, Evidence, EvidenceId,
+    KeyObservation, Protocol, TaskKey,
 };
 
-use crate::testbed::KeyFacts;
+use crate::testbed::{KeyFacts, Signals};
 
 /// One key with everything known about it.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,6 +18,10 @@ pub struct KeyState {
     pub observed: KeyObservation,
     /// The evidence that observation became.
     pub evidence: EvidenceId,
+    /// What its calls showed besides their time.
+    pub signals: Signals,
+    /// What holds them back, once the baseline was measured.
+    pub diagnosis: Option<Diagnosis>,
     /// What it runs now if it is no longer NCCL's own choice.
     pub incumbent: Option<Choice>,
     /// Pairs that the probes outside the job spoke against.
@@ -30,6 +34,22 @@ impl KeyState {
     /// What the key runs now, as far as the testbed can tell.
     pub fn running(&self) -> Option<Choice> {
         self.incumbent.or(self.observed.choice)
+    }
+
+    /// What holds its calls back, as far as anybody knows.
+    pub fn bottleneck(&self) -> Bottleneck {
+        self.diagnosis
+            .as_ref()
+            .map_or(Bottleneck::Unclear, |d| d.class)
+    }
+
+    /// Whether one of these holds its calls back, or nobody knows what does.
+    pub fn may_be_held_back_by(&self, classes: &[Bottleneck]) -> bool {
+        self.bottleneck() == Bottleneck::Unclear
+            || self
+                .diagnosis
+                .as_ref()
+                .is_some_and(|d| d.is_one_of(classes))
     }
 
     /// Whether this choice is legal here, not hopeless, and was not tried yet.
@@ -59,3 +79,6 @@ impl Situation {
         self.keys.iter().find(|k| k.facts.key == key)
     }
 }
+
+#[cfg(test)]
+pub(crate) mod made_up;

@@ -1,6 +1,6 @@
 //! The result of a run: the one JSON object of the command-line contract.
 
-use ccl_core::{Configuration, Interval, Source, StoppedBecause, Verdict};
+use ccl_core::{Advice, Configuration, Diagnosis, Interval, Source, StoppedBecause, Verdict};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +42,8 @@ pub struct TuningCost {
     pub worst_iteration_ratio: f64,
     /// Choices timed outside the job.
     pub probes: u32,
+    /// What that took, in iterations of the job.
+    pub probe_iterations: f64,
 }
 
 /// What could have been found.
@@ -131,6 +133,12 @@ pub struct Summary {
     pub stopped_because: StoppedBecause,
     /// The same in a sentence with figures.
     pub stopped_explanation: String,
+    /// What is broken, if that is why nothing was tuned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diagnosis: Option<Diagnosis>,
+    /// What could be set before the job starts again; none of it was tried.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub advice: Vec<Advice>,
     /// What a reader must know about the testbed.
     pub notes: Vec<String>,
 }

@@ -7,10 +7,12 @@
 
 mod live;
 mod recorded;
+mod signals;
 mod simulated;
 
 pub use live::{LiveError, LiveJob, LiveTestbed};
 pub use recorded::{RecordedError, RecordedTestbed};
+pub use signals::{LateRank, Signals, wait_for_ranks};
 pub use simulated::{SimulatedError, SimulatedTestbed};
 
 use ccl_core::{Algorithm, Choice, NcclVersion, Protocol, Source, TaskKey};
@@ -135,6 +137,12 @@ pub enum TestbedError {
         /// How long it was waited for, seconds.
         waited_s: f64,
     },
+    /// NCCL did not do what was asked of it: the job goes on, but there is no figure for that.
+    #[error("it was not followed: {reason}")]
+    NotFollowed {
+        /// What was asked and what was done.
+        reason: String,
+    },
     /// The job is no more: nothing can be tried on it, whatever it was that ended it.
     #[error("the job is gone: {reason}")]
     Gone {
@@ -149,6 +157,16 @@ pub enum TestbedError {
     },
 }
 
+impl TestbedError {
+    /// Whether the job itself came to harm, and not only the figure that was asked for.
+    pub fn is_harm(&self) -> bool {
+        matches!(
+            self,
+            Self::Failed { .. } | Self::Hung { .. } | Self::Gone { .. }
+        )
+    }
+}
+
 /// Something a configuration can be tried on.
 pub trait Testbed {
     /// What it is.
@@ -160,7 +178,19 @@ pub trait Testbed {
     /// What untuned NCCL runs for a key, where the testbed can tell.
     fn untuned_choice(&self, key: TaskKey) -> Option<Choice>;
 
-    /// Runs one iteration of the job.
+    /// What untuned calls of a key were seen to do besides taking their time. Nothing is known where
+    /// the testbed does not see into calls.
+    fn signals(&self, _key: TaskKey) -> Signals {
+        Signals::default()
+    }
+
+    /// Whether [`Self::probe`] times calls without computation beside them.
+    fn probes_alone(&self) -> bool {
+        true
+    }
+
+    /// Runs one iteration of the job. One that has not ended by its deadline
+    /// ([`Approved::deadline_us`]) is a hang, and is not waited for any longer.
     ///
     /// # Errors
     /// A failure, a hang, or a point that this testbed has no figure for.
@@ -184,6 +214,15 @@ pub trait Testbed {
     /// A job that could not be told, or that is gone.
     fn settle(&mut self, _approved: &Approved) -> Result<(), TestbedError> {
         Ok(())
+    }
+
+    /// After a failure or a hang: the job goes on with this, which ran before without one. How long the job
+    /// was down, microseconds, beside what was waited for.
+    ///
+    /// # Errors
+    /// A job that cannot be brought back.
+    fn recover(&mut self, approved: &Approved) -> Result<f64, TestbedError> {
+        self.settle(approved).map(|()| 0.0)
     }
 
     /// The run is over: the job keeps this configuration, and no longer depends on this process.

@@ -12,12 +12,14 @@ mod cluster;
 mod collective;
 mod configuration;
 mod context;
+mod diagnosis;
 mod event;
 mod evidence;
 mod export;
 mod hypothesis;
 pub mod knobs;
 mod measurement;
+mod pattern;
 mod place;
 mod policy;
 mod schema;
@@ -37,14 +39,16 @@ pub use cluster::{
 pub use collective::{Algorithm, Collective, ParseNameError, Protocol};
 pub use configuration::{Configuration, Environment};
 pub use context::ContextSignature;
+pub use diagnosis::{Bottleneck, Diagnosis, Figure};
 pub use event::{
-    Candidate, Interval, KeyObservation, Lane, Outcome, Phase, Proposer, StoppedBecause,
-    TraceEvent, TraceLine, Verdict,
+    Candidate, Interval, KeyObservation, Lane, Outcome, Phase, Proposer, RolledBackTo,
+    StoppedBecause, SuspectChoice, TraceEvent, TraceLine, Verdict,
 };
 pub use evidence::{Evidence, EvidenceId};
 pub use export::{ExportError, ExportFormat, export};
-pub use hypothesis::Hypothesis;
+pub use hypothesis::{Advice, Hypothesis};
 pub use measurement::{Measurement, Source};
+pub use pattern::ChoicePattern;
 pub use policy::{DecisionTable, Policy, PolicyError, Rule};
 pub use schema::{SchemaOf, schema_of};
 pub use sweep::{

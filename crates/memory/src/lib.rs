@@ -1,12 +1,15 @@
-//! What outlives a run: rules with their provenance, and the cards that are known beforehand.
+//! What outlives a run: rules with their provenance, what mechanisms' predictions were worth, and the
+//! cards that are known beforehand.
 //!
 //! [`RuleStore`] is a folder of files, one per source of figures, so that nothing simulated can
 //! ever reach a real run. [`KnowledgeBase`] is read-only: cards made from the knob catalogue.
 
 mod cards;
 mod rule;
+mod score;
 mod store;
 
 pub use cards::{Card, KnowledgeBase};
-pub use rule::{RuleKind, RuleRecord};
+pub use rule::{FailureRecord, RuleKind, RuleRecord};
+pub use score::{ScoreBook, ScoreContext, ScoreRecord};
 pub use store::{RuleStore, StoreError};

@@ -1,6 +1,6 @@
-//! The rules on disk: one JSON file per source, replaced as a whole.
+//! What outlives a run, on disk: one JSON file per kind and source, replaced as a whole.
 //!
-//! A run reads and writes the file of its own source only. A file that cannot be read is an
+//! A run reads and writes the files of its own source only. A file that cannot be read is an
 //! error, never an empty memory: what was learnt is not thrown away because of a typing error.
 
 use std::collections::BTreeMap;
@@ -8,9 +8,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use ccl_core::Source;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-use crate::RuleRecord;
+use crate::{RuleRecord, ScoreRecord};
 
 /// Why the store cannot be used.
 #[derive(Debug, Error)]
@@ -23,18 +25,20 @@ pub enum StoreError {
         /// What it said.
         error: std::io::Error,
     },
-    /// The file is no list of rules.
-    #[error("{path}:{line}:{column}: not a list of rules: {error}",
+    /// The file does not hold what its name says.
+    #[error("{path}:{line}:{column}: not a list of {what}: {error}",
         path = path.display(), line = error.line(), column = error.column())]
     Malformed {
         /// The file.
         path: PathBuf,
+        /// What it should hold.
+        what: &'static str,
         /// What is wrong with it.
         error: serde_json::Error,
     },
 }
 
-/// A folder of rules.
+/// A folder of rules and scores.
 #[derive(Clone, Debug)]
 pub struct RuleStore {
     folder: PathBuf,
@@ -48,9 +52,18 @@ impl RuleStore {
         }
     }
 
-    /// The file of one source.
+    /// The file of one source's rules.
     pub fn file(&self, source: Source) -> PathBuf {
-        self.folder.join(format!("rules.{source}.json"))
+        self.file_of("rules", source)
+    }
+
+    /// The file of one source's scores.
+    pub fn score_file(&self, source: Source) -> PathBuf {
+        self.file_of("scores", source)
+    }
+
+    fn file_of(&self, what: &str, source: Source) -> PathBuf {
+        self.folder.join(format!("{what}.{source}.json"))
     }
 
     /// The rules of one source, ordered by their ids; none where nothing was learnt yet.
@@ -58,13 +71,15 @@ impl RuleStore {
     /// # Errors
     /// A file that is there and cannot be read as rules.
     pub fn load(&self, source: Source) -> Result<Vec<RuleRecord>, StoreError> {
-        let path = self.file(source);
-        let text = match std::fs::read(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(StoreError::Io { path, error }),
-        };
-        serde_json::from_slice(&text).map_err(|error| StoreError::Malformed { path, error })
+        read(&self.file(source), "rules")
+    }
+
+    /// The mechanisms' scores of one source; none where nothing was scored yet.
+    ///
+    /// # Errors
+    /// A file that is there and cannot be read as scores.
+    pub fn load_scores(&self, source: Source) -> Result<Vec<ScoreRecord>, StoreError> {
+        read(&self.score_file(source), "scores")
     }
 
     /// Adds rules; one that is there already is confirmed and takes the newer figures. Only
@@ -86,21 +101,71 @@ impl RuleStore {
             };
             all.insert(rule.id(), rule);
         }
-        let path = self.file(source);
+        self.replace(&self.file(source), &all)
+    }
+
+    /// Adds the scores of one run; what was there fades a little. Only scores of `source` are
+    /// taken, and a run without any changes nothing.
+    ///
+    /// # Errors
+    /// A file that cannot be read or replaced; it is untouched then.
+    pub fn add_scores(&self, source: Source, scores: &[ScoreRecord]) -> Result<(), StoreError> {
+        let known = self.load_scores(source)?;
+        let mut new = scores.iter().filter(|s| s.source == source).peekable();
+        if new.peek().is_none() {
+            return Ok(());
+        }
+        let mut all: BTreeMap<String, ScoreRecord> =
+            known.into_iter().map(|s| (s.id(), s.faded())).collect();
+        for score in new {
+            let before = all
+                .get(&score.id())
+                .map_or([0.0; 2], |s| [s.held, s.failed]);
+            let score = ScoreRecord {
+                held: before[0] + score.held,
+                failed: before[1] + score.failed,
+                ..score.clone()
+            };
+            all.insert(score.id(), score);
+        }
+        self.replace(&self.score_file(source), &all)
+    }
+
+    fn replace<T: Serialize>(
+        &self,
+        path: &Path,
+        all: &BTreeMap<String, T>,
+    ) -> Result<(), StoreError> {
         let io = |error| StoreError::Io {
-            path: path.clone(),
+            path: path.to_owned(),
             error,
         };
         std::fs::create_dir_all(&self.folder).map_err(io)?;
-        let all: Vec<_> = all.into_values().collect();
+        let all: Vec<_> = all.values().collect();
         let text = serde_json::to_vec_pretty(&all).map_err(|e| io(e.into()))?;
         let mut file = tempfile::NamedTempFile::new_in(&self.folder).map_err(io)?;
         file.write_all(&text)
             .and_then(|()| file.as_file().sync_all())
             .map_err(io)?;
-        file.persist(&path).map_err(|e| io(e.error))?;
+        file.persist(path).map_err(|e| io(e.error))?;
         Ok(())
     }
+}
+
+fn read<T: DeserializeOwned>(path: &Path, what: &'static str) -> Result<Vec<T>, StoreError> {
+    let text = match std::fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => {
+            let path = path.to_owned();
+            return Err(StoreError::Io { path, error });
+        }
+    };
+    serde_json::from_slice(&text).map_err(|error| StoreError::Malformed {
+        path: path.to_owned(),
+        what,
+        error,
+    })
 }
 
 #[cfg(test)]
@@ -125,6 +190,7 @@ mod tests {
                 median: 0.8,
                 ci95: [0.78, 0.83],
             }),
+            failure: None,
             pairs: 16,
             mechanism: None,
             source,
@@ -175,5 +241,50 @@ mod tests {
             std::fs::read_to_string(store.file(Source::Simulated)).unwrap(),
             "[{]"
         );
+    }
+
+    fn score(source: Source, failed: f64) -> ScoreRecord {
+        ScoreRecord {
+            mechanism: "pipeline-fill".to_owned(),
+            context: crate::ScoreContext {
+                place: rule(source).context,
+                collective: Collective::AllGather,
+                bottleneck: ccl_core::Bottleneck::IntraNodeLink,
+            },
+            held: 0.0,
+            failed,
+            source,
+            run_id: "run".to_owned(),
+        }
+    }
+
+    #[test]
+    fn scores_add_up_and_fade_so_that_a_silent_mechanism_is_heard_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = RuleStore::new(folder.path());
+        let source = Source::Simulated;
+        store.add_scores(source, &[score(source, 5.0)]).unwrap();
+        store.add_scores(source, &[score(source, 5.0)]).unwrap();
+        let known = store.load_scores(source).unwrap();
+        assert_eq!(known.len(), 1);
+        assert!((known[0].failed - 9.0).abs() < 1e-12);
+        let trust = || {
+            let book = crate::ScoreBook::new(store.load_scores(source).unwrap());
+            book.trust("pipeline-fill", &score(source, 0.0).context)
+        };
+        let before = trust();
+        // Later runs in which it was not asked.
+        for _ in 0..8 {
+            let other = ScoreRecord {
+                mechanism: "starved-link".to_owned(),
+                ..score(source, 1.0)
+            };
+            store.add_scores(source, &[other]).unwrap();
+        }
+        assert!(before < 0.1 && trust() > 0.2, "{before} to {}", trust());
+        store
+            .add_scores(source, &[score(Source::Measured, 1.0)])
+            .unwrap();
+        assert_eq!(store.load_scores(Source::Measured).unwrap(), []);
     }
 }

@@ -15,6 +15,7 @@ mod job;
 mod legal;
 mod observed;
 mod plan;
+mod signals;
 
 pub use job::{LiveError, LiveJob};
 
@@ -26,7 +27,7 @@ use ccl_core::{Choice, Configuration, NcclVersion, Source, TaskKey};
 use self::facts::Learnt;
 use self::observed::{Collected, shape_of};
 use self::plan::{Orders, dealt, plan};
-use super::{IterationSample, KeyFacts, Testbed, TestbedError, TestbedInfo};
+use super::{IterationSample, KeyFacts, Signals, Testbed, TestbedError, TestbedInfo};
 use crate::guard::{Approved, ApprovedProbe};
 use crate::live::iterations::{Iteration, IterationFile};
 use crate::live::leases::rules;
@@ -218,6 +219,14 @@ impl Testbed for LiveTestbed {
 
     fn untuned_choice(&self, key: TaskKey) -> Option<Choice> {
         self.learnt.untuned.get(&key).copied()
+    }
+
+    fn signals(&self, key: TaskKey) -> Signals {
+        self.learnt.signals.get(&key).cloned().unwrap_or_default()
+    }
+
+    fn probes_alone(&self) -> bool {
+        self.elsewhere.is_some()
     }
 
     fn run_iteration(&mut self, approved: &Approved) -> Result<IterationSample, TestbedError> {

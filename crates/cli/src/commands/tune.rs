@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use ccl_agent::asker::Asker;
+use ccl_agent::expectation::Expectation;
 use ccl_agent::run_dir::{RunDir, write_atomically};
 use ccl_agent::summary::Summary;
 use ccl_agent::testbed::Testbed;
@@ -70,8 +71,8 @@ pub struct TuneArgs {
     /// Model of the provider.
     #[arg(long, value_name = "NAME", default_value = Ollama::MODEL)]
     model: String,
-    /// Folder of remembered rules: they become hypotheses of this run, and so a part of what
-    /// decides it. Without it the run starts cold. What it learns goes there, or to
+    /// Folder of remembered rules, and of what hypotheses were worth: they become a part of what
+    /// decides this run. Without it the run starts cold. What it learns goes there, or to
     /// ARTIFACTS/memory.
     #[arg(long, value_name = "DIR")]
     memory: Option<PathBuf>,
@@ -105,7 +106,8 @@ enum ProviderArg {
 /// Runs `ccl-agent tune`.
 ///
 /// # Errors
-/// Bad input (2), a workload that fails untuned (3), a guard that stops (4), an interrupt (130).
+/// Bad input (2), a workload that fails untuned (3), a guard that stops or a machine that is broken
+/// (4), an interrupt (130).
 pub fn run(args: &TuneArgs) -> CommandResult {
     let job = Job::read(args)?;
     let provider = provider(args)?;
@@ -123,6 +125,12 @@ pub fn run(args: &TuneArgs) -> CommandResult {
         })?,
         None => Vec::new(),
     };
+    let scores = match &args.memory {
+        Some(_) => store.load_scores(source).map_err(|error| {
+            CommandError::bad_input(error).help("repair or remove the file, or leave out --memory")
+        })?,
+        None => Vec::new(),
+    };
 
     let mut run_dir = create(&args.artifacts, &job.workload.name, args.seed)?;
     let folder = run_dir.path().to_owned();
@@ -133,6 +141,9 @@ pub fn run(args: &TuneArgs) -> CommandResult {
     job.write_inputs(&run_dir, args, &run_id).map_err(written)?;
     run_dir
         .write_json("memory.json", &remembered)
+        .map_err(written)?;
+    run_dir
+        .write_json("scores.json", &scores)
         .map_err(written)?;
 
     let interrupted = Arc::new(AtomicBool::new(false));
@@ -166,6 +177,8 @@ pub fn run(args: &TuneArgs) -> CommandResult {
         job.workload.nodes,
         job.workload.gpus_per_node,
     );
+    let expectation =
+        Expectation::new(&job.cluster, testbed.keys()).with_workload(&job.workload, &job.cluster);
     let mut tuner = Tuner::new(
         testbed.as_mut(),
         &job.cluster,
@@ -176,13 +189,18 @@ pub fn run(args: &TuneArgs) -> CommandResult {
         &knowledge,
         remembered,
         &interrupted,
-    );
+    )
+    .expecting(expectation);
+    tuner.remember_scores(scores);
     let summary = tuner.run(&run_id).map_err(|error| failed(error, &folder))?;
-    let learnt = tuner.learnt().to_vec();
+    let (learnt, scored) = (tuner.learnt().to_vec(), tuner.scores(&run_id));
     let mut tracer = tuner.into_tracer();
-    store.add(source, &learnt).map_err(|error| {
-        CommandError::bad_input(error).help("the run is complete but for its rules")
-    })?;
+    store
+        .add(source, &learnt)
+        .and_then(|()| store.add_scores(source, &scored))
+        .map_err(|error| {
+            CommandError::bad_input(error).help("the run is complete but for its rules and scores")
+        })?;
     for file in write_results(&folder, &summary).map_err(written)? {
         tracer
             .emit(TraceEvent::Exported { file })
@@ -194,6 +212,11 @@ pub fn run(args: &TuneArgs) -> CommandResult {
         output::json(&summary)?;
     } else {
         output::text(text::result(&summary, &folder, &store.file(source)))?;
+    }
+    if let Some(fault) = &summary.diagnosis {
+        return Err(CommandError::bad_input(text::fault(fault))
+            .kind(ExitKind::GuardRefused)
+            .help("repair the machine, then run again; nothing was changed"));
     }
     if summary.stopped_because == StoppedBecause::Interrupted {
         return Err(

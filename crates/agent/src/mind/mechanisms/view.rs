@@ -1,8 +1,12 @@
 //! One key seen through the questions the mechanisms ask.
 
-use ccl_core::{Algorithm, Choice, ClusterSpec, Collective, IntraLink, Protocol};
+use ccl_core::{
+    Algorithm, Choice, ClusterSpec, Collective, Fabric, IntraLink, NetworkSpec, Protocol,
+};
 
+use crate::expectation::Expectation;
 use crate::situation::{KeyState, Situation};
+use crate::testbed::Signals;
 
 /// A key whose running choice is known, with the machine it runs on.
 pub struct View<'a> {
@@ -12,16 +16,28 @@ pub struct View<'a> {
     pub key: &'a KeyState,
     /// What runs now.
     pub running: Choice,
+    /// What the machine should do, where anybody may know.
+    pub expectation: Option<&'a Expectation>,
 }
 
 impl<'a> View<'a> {
     /// `None` where the testbed cannot tell what runs: a mechanism would be guessing.
-    pub fn new(situation: &'a Situation, key: &'a KeyState) -> Option<Self> {
+    pub fn new(
+        situation: &'a Situation,
+        key: &'a KeyState,
+        expectation: Option<&'a Expectation>,
+    ) -> Option<Self> {
         Some(Self {
             cluster: &situation.cluster,
             key,
             running: key.running()?,
+            expectation,
         })
+    }
+
+    /// What the key's calls showed besides their time.
+    pub fn signals(&self) -> &Signals {
+        &self.key.signals
     }
 
     /// The collective.
@@ -37,6 +53,33 @@ impl<'a> View<'a> {
     /// Ranks of the communicator.
     pub fn ranks(&self) -> u32 {
         self.key.facts.key.shape.ranks
+    }
+
+    /// Nodes of the communicator.
+    pub fn nodes(&self) -> u32 {
+        self.key.facts.key.shape.nodes
+    }
+
+    /// The network, if the communicator uses it.
+    pub fn network(&self) -> Option<&'a NetworkSpec> {
+        let network = self.cluster.network.as_ref();
+        network.filter(|_| self.crosses_nodes())
+    }
+
+    /// The network, if the communicator uses one of these fabrics.
+    pub fn network_over(&self, fabrics: &[Fabric]) -> Option<&'a NetworkSpec> {
+        self.network().filter(|n| fabrics.contains(&n.fabric))
+    }
+
+    /// Bus bandwidth over what the machine should reach with the same choice; `None` where nobody
+    /// may know that, or computation runs beside the call.
+    pub fn reached_share(&self) -> Option<f64> {
+        if self.key.facts.overlapped {
+            return None;
+        }
+        let choice = self.key.observed.choice;
+        let expected = self.expectation?.call_us(&self.key.facts, Some(choice?))?;
+        Some(expected / self.key.observed.call_us)
     }
 
     /// Whether the communicator spans nodes.

@@ -10,13 +10,14 @@ use ccl_core::{Choice, Collective, TaskKey};
 
 use super::legal::{key_of, keys, untuned};
 use super::observed::{name_of, shape_of};
+use super::signals::signals;
 use super::{LOOK_EVERY, LiveError, LiveJob};
 use crate::live::iterations::{Iteration, IterationFile};
 use crate::live::pattern::{Call, Pattern};
 use crate::live::pilot::{Followed, Pilot};
 use crate::observe::rings::Rings;
 use crate::observe::seen::Seen;
-use crate::testbed::KeyFacts;
+use crate::testbed::{KeyFacts, Signals};
 
 /// Iterations that are watched; those before are the job's warm-up.
 const WATCHED: usize = 8;
@@ -60,6 +61,8 @@ pub(super) struct Learnt {
     pub(super) untuned: BTreeMap<TaskKey, Choice>,
     /// How long its calls took while the job was watched, microseconds.
     pub(super) untuned_us: BTreeMap<TaskKey, Vec<f64>>,
+    /// What they showed besides.
+    pub(super) signals: BTreeMap<TaskKey, Signals>,
     /// Whether any figure comes from a model.
     pub(super) is_simulated: bool,
 }
@@ -207,6 +210,7 @@ fn facts(
         keys,
         untuned,
         untuned_us,
+        signals: signals(lines, seen),
         is_simulated: seen.iter().any(|one| one.is_simulated)
             || lines.iter().any(|line| line.is_simulated),
     })

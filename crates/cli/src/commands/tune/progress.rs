@@ -149,6 +149,19 @@ impl Progress {
                     100.0 * noise
                 ));
             }
+            TraceEvent::Diagnosed { diagnosis } => {
+                let what = diagnosis.key.map_or("the job".to_owned(), named);
+                self.line(&format!(
+                    "  {what}: {}, {}",
+                    diagnosis.class, diagnosis.because
+                ));
+            }
+            TraceEvent::Advised { advice } => {
+                self.line(&format!(
+                    "  for the next start, not tried: {}={} ({})",
+                    advice.variable, advice.value, advice.because
+                ));
+            }
             TraceEvent::LlmAsked {
                 provider, model, ..
             } => {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use ccl_agent::summary::Summary;
-use ccl_core::{ExportFormat, Source, Verdict, export, format_bytes};
+use ccl_core::{Diagnosis, ExportFormat, Source, Verdict, export, format_bytes};
 
 use super::progress::time;
 use crate::table::{Align, Table};
@@ -18,6 +18,9 @@ pub(super) fn result(summary: &Summary, folder: &Path, rules: &Path) -> String {
             "FASTER: {:.3} times as fast as untuned NCCL, 95 % interval [{low:.3}, {high:.3}]",
             summary.speedup.median
         ),
+        Verdict::NoDifference if summary.diagnosis.is_some() => {
+            "NOT TUNED: the machine is broken; untuned NCCL stays".to_owned()
+        }
         Verdict::NoDifference
             if summary.best.configuration.is_untuned() && (low, high) == (1.0, 1.0) =>
         {
@@ -148,11 +151,33 @@ pub(super) fn result(summary: &Summary, folder: &Path, rules: &Path) -> String {
         }
         let _ = write!(text, "\n{}", table.render());
     }
+    if !summary.advice.is_empty() {
+        text.push_str("\n  Not tried, for the next start:\n");
+        for advice in &summary.advice {
+            let _ = writeln!(
+                text,
+                "  {}={}: {} ({}). Risk: {}",
+                advice.variable, advice.value, advice.because, advice.mechanism, advice.risk
+            );
+        }
+    }
     let _ = write!(
         text,
         "\nEverything about this run: {}\nRules learnt: {}",
         folder.display(),
         rules.display()
     );
+    text
+}
+
+/// What is broken, and what to check, numbered.
+pub(super) fn fault(diagnosis: &Diagnosis) -> String {
+    let mut text = format!(
+        "nothing was tuned: {}. Check, in this order:",
+        diagnosis.because
+    );
+    for (number, check) in (1..).zip(&diagnosis.checks) {
+        let _ = write!(text, "\n{number}. {check}");
+    }
     text
 }
