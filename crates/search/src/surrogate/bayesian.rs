@@ -158,7 +158,7 @@ impl BayesianSearch {
 
     /// Tells the logarithm of a time, or of a ratio of times, with its variance. A failed
     /// evaluation is told as infinite: its point is proposed no more, and counts as bad as the
-    /// worst.
+    /// worst. Nothing is learnt from a value whose variance is no finite number from 0 up.
     pub fn tell_noisy(&mut self, point: &Point, log_value: f64, variance: f64) {
         let value = if log_value.is_finite() {
             Some(log_value)
@@ -169,7 +169,8 @@ impl BayesianSearch {
         };
         self.history.push(point, log_value);
         *self.told.entry(point.clone()).or_default() += 1;
-        if let Some(value) = value {
+        let is_known = variance.is_finite() && variance >= 0.0;
+        if let Some(value) = value.filter(|_| is_known) {
             let (count, many) = (self.history.len(), self.models.len());
             for (index, model) in self.models.iter_mut().enumerate() {
                 model.tell(point, value, variance);

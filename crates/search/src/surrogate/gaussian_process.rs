@@ -250,13 +250,14 @@ impl GaussianProcess {
     /// Adds what is believed of a point as if it had been seen, noise and all (kriging believer,
     /// Ginsbourger et al. 2010). `false` where it does not factor.
     pub(super) fn believe(&mut self, point: &Point, belief: Belief) -> bool {
+        let before = self.clone();
         let mean = self.mean(point, belief);
         let codes = self.kernel.encode(point);
         let typical = self.data.variances.iter().sum::<f64>() / self.len().max(1) as f64;
         self.data.push(&codes, belief, mean, typical);
         let done = self.extend().is_ok();
         if !done {
-            self.forget(self.len() - 1);
+            *self = before;
         }
         done
     }
