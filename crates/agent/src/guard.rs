@@ -384,11 +384,11 @@ impl Guard {
         if let Some(context) = &self.catalogue {
             catalogue::check_choice(key, choice, context)?;
         }
-        if let Some((pattern, why)) = self.failures.forbids(key, choice) {
+        if let Some((suspected, why)) = self.failures.forbids(key, choice) {
             return Err(Refusal::Suspect {
                 key,
                 choice: *choice,
-                pattern: Box::new(pattern),
+                suspected,
                 why: why.to_owned(),
             });
         }

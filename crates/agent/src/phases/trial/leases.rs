@@ -15,6 +15,9 @@ use crate::tuner::{RunError, Tuner};
 const MOST_LEASE_ITERATIONS: u32 = 24;
 /// How far the median of a single pair of calls may be off, as a share; of n pairs, the root of n less.
 const CALL_PAIR_SPREAD: f64 = 0.3;
+/// Iterations without anything on trial that tell a slow machine from a slow choice: one of them may have a
+/// spike.
+const MOST_LOOKS: u32 = 3;
 /// A call that takes this many times as long as was feared before is more than slow.
 const ANOMALY: f64 = 2.0;
 
@@ -256,15 +259,10 @@ impl Tuner<'_> {
         if leases.is_empty() || !self.is_out_of_bounds(iteration_us) {
             return Ok(());
         }
-        let without = self.approved_incumbent()?;
-        let Ok(after) = self.spend(&without)? else {
+        let Some(after_us) = self.pace_without_trials()? else {
             return Ok(());
         };
-        if self.is_out_of_bounds(after.iteration_us) {
-            // The machine is slow by itself.
-            return Ok(());
-        }
-        let ratio = iteration_us / after.iteration_us;
+        let ratio = iteration_us / after_us;
         let because = format!(
             "the iteration took {ratio:.2} times as long as the one after it without what was on trial"
         );
@@ -276,6 +274,21 @@ impl Tuner<'_> {
             }
         }
         self.distrust(&blamed, &because)
+    }
+}
+
+impl Tuner<'_> {
+    /// An iteration without anything on trial, microseconds, unless the machine is slow by itself.
+    fn pace_without_trials(&mut self) -> Result<Option<f64>, RunError> {
+        for _ in 0..MOST_LOOKS {
+            let without = self.approved_incumbent()?;
+            if let Ok(sample) = self.spend(&without)?
+                && !self.is_out_of_bounds(sample.iteration_us)
+            {
+                return Ok(Some(sample.iteration_us));
+            }
+        }
+        Ok(None)
     }
 }
 
