@@ -2,6 +2,7 @@
 
 use ccl_core::{Candidate, Interval, Outcome, TraceEvent};
 
+use super::scored_as;
 use crate::situation::KeyState;
 use crate::tuner::{RunError, Tuner};
 
@@ -49,11 +50,11 @@ impl Tuner<'_> {
             (_, Some(ratio)) => realised_share(key, hypothesis.predicted_ratio, ratio),
             (_, None) => return Ok(()),
         };
-        let mechanism = &hypothesis.mechanism;
+        let mechanism = scored_as(candidate.proposer, hypothesis);
         self.rule_mind
             .score(&self.situation, key, mechanism, realised);
         let event = TraceEvent::MechanismScored {
-            mechanism: mechanism.clone(),
+            mechanism: mechanism.to_owned(),
             key: candidate.key,
             bottleneck: key.bottleneck(),
             realised,
