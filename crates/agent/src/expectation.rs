@@ -8,8 +8,9 @@
 
 use std::collections::BTreeMap;
 
-use ccl_core::{Choice, ClusterSpec, CommShape};
+use ccl_core::{Choice, ClusterSpec, CommShape, Policy, WorkloadSpec};
 use ccl_sim::hardware::Hardware;
+use ccl_sim::iteration::IterationModel;
 use ccl_sim::nccl::{Model, System};
 use ccl_sim::{CollectiveCall, ComputeLoad, Group, ProcessSettings, ResolvedChoice};
 
@@ -24,6 +25,8 @@ pub struct Expectation {
     hardware: Hardware,
     models: BTreeMap<CommShape, Model>,
     gpus_per_node: u32,
+    settings: ProcessSettings,
+    iteration: Option<IterationModel>,
 }
 
 impl Expectation {
@@ -44,7 +47,23 @@ impl Expectation {
             hardware: Hardware::new(cluster, &settings),
             models,
             gpus_per_node: cluster.gpus_per_node,
+            settings,
+            iteration: None,
         }
+    }
+
+    /// The same with what the workload says about its iteration: computation, and which calls run
+    /// beside it. A workload that says nothing about its traffic, or does not fit, adds nothing.
+    #[must_use]
+    pub fn with_workload(mut self, workload: &WorkloadSpec, cluster: &ClusterSpec) -> Self {
+        self.iteration = IterationModel::new(workload, cluster, &self.settings).ok();
+        self
+    }
+
+    /// Time of an iteration under a policy, microseconds, where the workload is known.
+    pub fn iteration_us(&self, policy: &Policy) -> Option<f64> {
+        let table = policy.compile().ok()?;
+        Some(self.iteration.as_ref()?.evaluate(&table).iteration_us)
     }
 
     /// Time of one call of a key outside the job, microseconds; `None` is NCCL's own choice.

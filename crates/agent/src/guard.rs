@@ -2,18 +2,43 @@
 //!
 //! Compile, validate, bound. The types make it so: [`Approved`] and [`ApprovedProbe`] have no
 //! public constructor, and a testbed accepts nothing else. The guard knows nothing about speed;
-//! it knows what is impossible, what is dangerous, and how much harm a trial may do.
+//! it knows what is impossible, what is dangerous ([`Risk`]), what failed ([`Failure`]), and how much harm
+//! a trial and a run may do.
 
+mod approved;
+mod books;
+mod catalogue;
+mod exposure;
+mod failures;
 mod refusal;
+mod risk;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 
-use ccl_core::{Candidate, Choice, Configuration, Protocol, TaskKey};
+use ccl_core::knobs::CheckContext;
+use ccl_core::{Candidate, Choice, Configuration, ContextSignature, Protocol, TaskKey};
+use ccl_memory::RuleRecord;
 
+use self::books::Books;
+use self::exposure::{Exposure, Exposures};
+use self::failures::Failures;
 use crate::testbed::KeyFacts;
+pub use approved::{Approved, ApprovedProbe, Lease};
+pub use failures::{Blame, Failure, Suspect};
 pub use refusal::Refusal;
+pub use risk::{Foreseen, Risk, RiskClass};
+
+/// Iterations of a trial that may be as harmful as a trial may be: what the regret budget must still have
+/// before one begins.
+const HARMFUL_ITERATIONS: f64 = 12.0;
+/// Failures of the environment in a row after which the job is not coming back.
+const MOST_ENVIRONMENT_FAILURES: u32 = 3;
+/// Choices that never ran before and may run together in one iteration, so that a failure has few suspects.
+const MOST_NEW: usize = 4;
+/// The same after the first failure: the next one must have a clear culprit.
+const MOST_NEW_AFTER_FAILURE: usize = 1;
 
 /// How much harm the run may do to the job.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,77 +53,43 @@ pub struct Bounds {
     pub canary_share: f64,
     /// Call-time ratio of those first calls at which no more are spent.
     pub canary_ratio: f64,
-    /// Largest iteration time, as a ratio to the baseline, that a trial may be predicted to cause
-    /// or may cause before it is stopped (the job's service level).
+    /// Largest share of the calls of a key with computation beside it that one choice may get before it
+    /// gets all: it takes a share that the iteration shows.
+    pub overlapped_share: f64,
+    /// Largest iteration time, as a ratio to the incumbent's, that a trial may be predicted to cause, by
+    /// the upper bound of what is known.
+    pub trial_iteration_ratio: f64,
+    /// Largest iteration time, as a ratio to the incumbent's, that a trial may cause before it is stopped
+    /// (the job's service level).
     pub worst_iteration_ratio: f64,
-    /// Sum over the tuning iterations of (time / baseline - 1), where positive, that the run may
-    /// spend.
+    /// Failures of the job, as far as a choice may have caused them, at which the run ends on NCCL's own
+    /// choices.
+    pub most_failures: u32,
+    /// Share of the job's iterations that the run may spend in regret, where their number is known.
+    pub regret_share: f64,
+    /// Where it is not: sum over the tuning iterations of (time / baseline - 1), where positive, that the
+    /// run may spend.
     pub regret_budget_iterations: f64,
 }
 
 impl Default for Bounds {
     /// 0.05 % of a key's calls at first, then 2 % for one untried choice and 16 % for all of them
-    /// together; out when the first calls take 1.5 times as long, so that a full house of leases
-    /// costs at most 8 % of the key's time; no iteration more than 10 % slower; five iterations'
-    /// worth of regret over the whole run.
+    /// together; out when the first calls take 1.5 times as long; half of the calls beside computation
+    /// before all; no trial predicted to make an iteration more than 5 % slower, none that is seen to make
+    /// it 10 % slower; the second failure ends the run; regret of 1 % of the job, or of five iterations.
     fn default() -> Self {
         Self {
             lease_share: 0.02,
             leased_share: 0.16,
             canary_share: 0.0005,
             canary_ratio: 1.5,
+            overlapped_share: 0.5,
+            trial_iteration_ratio: 1.05,
             worst_iteration_ratio: 1.10,
+            most_failures: 2,
+            regret_share: 0.01,
             regret_budget_iterations: 5.0,
         }
-    }
-}
-
-/// Some calls of one key run another choice within an iteration.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Lease {
-    /// The key.
-    pub key: TaskKey,
-    /// What the leased calls run.
-    pub choice: Choice,
-    /// Leased calls per iteration.
-    pub calls: u64,
-}
-
-/// A configuration, with its leases, that passed the guard.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Approved {
-    configuration: Configuration,
-    leases: Vec<Lease>,
-}
-
-impl Approved {
-    /// The configuration all other calls run.
-    pub fn configuration(&self) -> &Configuration {
-        &self.configuration
-    }
-
-    /// The leases, at most one per key.
-    pub fn leases(&self) -> &[Lease] {
-        &self.leases
-    }
-}
-
-/// One key and choice that may be timed outside the job; `None` is NCCL's own choice.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ApprovedProbe {
-    key: TaskKey,
-    choice: Option<Choice>,
-}
-
-impl ApprovedProbe {
-    /// The key.
-    pub fn key(&self) -> TaskKey {
-        self.key
-    }
-
-    /// The choice; `None` is NCCL's own.
-    pub fn choice(&self) -> Option<Choice> {
-        self.choice
     }
 }
 
@@ -107,10 +98,11 @@ impl ApprovedProbe {
 pub struct Guard {
     bounds: Bounds,
     keys: BTreeMap<TaskKey, KeyFacts>,
-    iterations: u64,
-    regret_iterations: f64,
-    worst_ratio: f64,
-    baseline_us: Option<f64>,
+    untuned: BTreeMap<TaskKey, Choice>,
+    catalogue: Option<CheckContext>,
+    books: Books,
+    failures: Failures,
+    exposures: Exposures,
 }
 
 impl Guard {
@@ -119,11 +111,40 @@ impl Guard {
         Self {
             bounds,
             keys: keys.iter().map(|k| (k.key, k.clone())).collect(),
-            iterations: 0,
-            regret_iterations: 0.0,
-            worst_ratio: 1.0,
-            baseline_us: None,
+            untuned: BTreeMap::new(),
+            catalogue: None,
+            books: Books::default(),
+            failures: Failures::default(),
+            exposures: Exposures::new(),
         }
+    }
+
+    /// The same, checking against the knob catalogue for this NCCL and platform.
+    #[must_use]
+    pub fn with_catalogue(mut self, context: CheckContext) -> Self {
+        self.catalogue = Some(context);
+        self
+    }
+
+    /// The same, knowing what NCCL runs by itself: that is safe.
+    #[must_use]
+    pub fn with_untuned(mut self, choices: impl IntoIterator<Item = (TaskKey, Choice)>) -> Self {
+        self.untuned = choices.into_iter().collect();
+        self
+    }
+
+    /// The same for a job of so many iterations, if that is known.
+    #[must_use]
+    pub fn for_iterations(mut self, iterations: Option<u64>) -> Self {
+        self.books.expect_iterations(iterations);
+        self
+    }
+
+    /// The same, refusing what failed in earlier runs in contexts like this one.
+    #[must_use]
+    pub fn remembering(mut self, rules: &[RuleRecord], context: &ContextSignature) -> Self {
+        self.failures.remember(rules, context);
+        self
     }
 
     /// The bounds in force.
@@ -133,15 +154,12 @@ impl Guard {
 
     /// From now on iterations are compared with this baseline, microseconds.
     pub fn set_baseline_us(&mut self, baseline_us: f64) {
-        self.baseline_us = Some(baseline_us);
+        self.books.baseline_us = Some(baseline_us);
     }
 
     /// Untuned NCCL: always allowed.
     pub fn approve_untuned(&self) -> Approved {
-        Approved {
-            configuration: Configuration::default(),
-            leases: Vec::new(),
-        }
+        self.approved(&Configuration::default(), &[], None)
     }
 
     /// Lets a configuration run on all calls.
@@ -149,7 +167,8 @@ impl Guard {
     /// # Errors
     /// The first rule it breaks.
     pub fn approve(&self, configuration: &Configuration) -> Result<Approved, Refusal> {
-        self.approve_with_leases(configuration, &[])
+        self.check_configuration(configuration)?;
+        Ok(self.approved(configuration, &[], None))
     }
 
     /// Lets a configuration run, and beside it each candidate on as many calls as the lease says.
@@ -161,17 +180,10 @@ impl Guard {
         configuration: &Configuration,
         leases: &[Lease],
     ) -> Result<Approved, Refusal> {
-        if let Some(name) = configuration.environment.variables.keys().next() {
-            return Err(Refusal::NeedsRestart { name: name.clone() });
-        }
-        configuration.policy.compile()?;
-        for facts in self.keys.values() {
-            if let Some(choice) = configuration.policy.choice_for(facts.key) {
-                self.check_choice(facts.key, &choice)?;
-            }
-        }
+        self.check_configuration(configuration)?;
         for lease in leases {
             self.check_choice(lease.key, &lease.choice)?;
+            self.check_lease(lease)?;
             let of_key = leases.iter().filter(|other| other.key == lease.key);
             let leased = of_key.map(|other| other.calls).sum();
             let (calls, allowed) = (self.calls(lease.key), self.most_leased(lease.key));
@@ -184,10 +196,102 @@ impl Guard {
                 });
             }
         }
-        Ok(Approved {
-            configuration: configuration.clone(),
-            leases: leases.to_vec(),
-        })
+        let mut new: Vec<(TaskKey, Choice)> = leases.iter().map(|l| (l.key, l.choice)).collect();
+        new.sort_unstable();
+        new.dedup();
+        new.retain(|(key, choice)| !self.failures.has_run(*key, choice));
+        if new.len() > self.most_new() {
+            return Err(Refusal::TooManyNew {
+                new: new.len(),
+                allowed: self.most_new(),
+            });
+        }
+        let predicted = 1.0 + leases.iter().map(|l| self.harm_of(l)).sum::<f64>();
+        let allowed = self.bounds.trial_iteration_ratio;
+        if predicted > allowed + f64::EPSILON {
+            return Err(Refusal::TooRisky { predicted, allowed });
+        }
+        Ok(self.approved(configuration, leases, None))
+    }
+
+    /// Lets a candidate that earned it on fewer calls run on all calls of its key.
+    ///
+    /// # Errors
+    /// The first rule it breaks.
+    pub fn approve_on_all_calls(
+        &self,
+        configuration: &Configuration,
+        key: TaskKey,
+        choice: Choice,
+    ) -> Result<Approved, Refusal> {
+        let with = Configuration {
+            policy: configuration.policy.with_choice(key, Some(choice)),
+            ..configuration.clone()
+        };
+        self.check_configuration(&with)?;
+        let (calls, allowed) = (self.calls(key), self.next_calls(key, &choice));
+        if allowed < calls {
+            return Err(Refusal::TooFast {
+                key,
+                choice,
+                calls,
+                allowed,
+            });
+        }
+        Ok(self.approved(&with, &[], Some((key, choice))))
+    }
+
+    fn approved(
+        &self,
+        configuration: &Configuration,
+        leases: &[Lease],
+        on_all_calls: Option<(TaskKey, Choice)>,
+    ) -> Approved {
+        let choice_of = |key: &TaskKey| Some((*key, configuration.policy.choice_for(*key)?));
+        Approved::new(
+            configuration.clone(),
+            leases.to_vec(),
+            on_all_calls,
+            self.keys.keys().filter_map(choice_of).collect(),
+            self.books.deadline_us(),
+        )
+    }
+
+    fn check_configuration(&self, configuration: &Configuration) -> Result<(), Refusal> {
+        if let Some(context) = &self.catalogue {
+            catalogue::check_variables(&configuration.environment, context)?;
+        }
+        if let Some(name) = configuration.environment.variables.keys().next() {
+            return Err(Refusal::NeedsRestart { name: name.clone() });
+        }
+        configuration.policy.compile()?;
+        for facts in self.keys.values() {
+            if let Some(choice) = configuration.policy.choice_for(facts.key) {
+                self.check_choice(facts.key, &choice)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_lease(&self, lease: &Lease) -> Result<(), Refusal> {
+        let Lease { key, choice, calls } = *lease;
+        let of_one = match self.is_overlapped(key) {
+            true => self.most_leased(key),
+            false => self.calls_of_one_lease(key),
+        };
+        let allowed = match self.exposures.get(&(key, choice)) {
+            Some(_) => self.next_calls(key, &choice).min(of_one),
+            None => self.calls_of_one_lease(key),
+        };
+        if calls > allowed {
+            return Err(Refusal::TooFast {
+                key,
+                choice,
+                calls,
+                allowed,
+            });
+        }
+        Ok(())
     }
 
     /// Lets a choice be timed outside the job.
@@ -204,36 +308,55 @@ impl Guard {
             None if !self.keys.contains_key(&key) => return Err(Refusal::UnknownKey { key }),
             None => {}
         }
-        Ok(ApprovedProbe { key, choice })
+        Ok(ApprovedProbe::new(key, choice))
     }
 
-    /// Validates a candidate before anything is spent on it, with the harm it could do if
-    /// `predicted_call_ratio` (candidate / incumbent) came true on a key with this share of the
-    /// iteration.
+    /// Validates a candidate before anything is spent on it, and says how risky it is. It may then be
+    /// leased, as much at a time as its risk allows.
     ///
     /// # Errors
     /// The first rule it breaks.
     pub fn check_candidate(
-        &self,
+        &mut self,
         candidate: &Candidate,
-        share: f64,
-        predicted_call_ratio: f64,
-    ) -> Result<(), Refusal> {
-        self.check_choice(candidate.key, &candidate.choice)?;
-        let exposed = self.share_of_one_lease(candidate.key);
-        let predicted = 1.0 + share * (predicted_call_ratio - 1.0) * exposed;
-        let allowed = self.bounds.worst_iteration_ratio;
+        foreseen: &Foreseen,
+    ) -> Result<Risk, Refusal> {
+        let (key, choice) = (candidate.key, candidate.choice);
+        self.check_choice(key, &choice)?;
+        self.exhausted().map_or(Ok(()), Err)?;
+        let of = risk::Of {
+            key,
+            calls: self.calls(key),
+            overlapped: self.is_overlapped(key),
+            canary_calls: self.calls_of_a_canary(key),
+            ran: &self.failures,
+        };
+        let risk = risk::assess(&of, &choice, foreseen);
+        let exposure = Exposure {
+            harm: risk.harm,
+            share: foreseen.share,
+            risk: risk.clone(),
+            ran_calls: 0,
+        };
+        let predicted = 1.0 + exposure.harm_of(1, self.calls(key));
+        let allowed = self.bounds.trial_iteration_ratio;
         if predicted > allowed {
             return Err(Refusal::TooRisky { predicted, allowed });
         }
-        let (spent, budget) = (self.regret_iterations, self.bounds.regret_budget_iterations);
-        if spent >= budget {
-            return Err(Refusal::RegretSpent { spent, budget });
-        }
-        Ok(())
+        self.exposures.insert((key, choice), exposure);
+        Ok(risk)
     }
 
-    fn check_choice(&self, key: TaskKey, choice: &Choice) -> Result<(), Refusal> {
+    /// How risky a candidate that was checked is.
+    pub fn risk(&self, key: TaskKey, choice: &Choice) -> Option<&Risk> {
+        self.exposures.get(&(key, *choice)).map(|e| &e.risk)
+    }
+
+    /// Whether a choice may run on a key at all.
+    ///
+    /// # Errors
+    /// The first rule it breaks.
+    pub fn check_choice(&self, key: TaskKey, choice: &Choice) -> Result<(), Refusal> {
         let facts = self.keys.get(&key).ok_or(Refusal::UnknownKey { key })?;
         let offered = |p: Protocol| facts.legal.pairs.iter().any(|(_, q)| *q == p);
         if choice.protocol == Protocol::Ll128 && !offered(Protocol::Ll128) {
@@ -245,18 +368,101 @@ impl Guard {
                 choice: *choice,
             });
         }
+        if let Some(context) = &self.catalogue {
+            catalogue::check_choice(key, choice, context)?;
+        }
+        if let Some((pattern, why)) = self.failures.forbids(key, choice) {
+            return Err(Refusal::Suspect {
+                key,
+                choice: *choice,
+                pattern: Box::new(pattern),
+                why: why.to_owned(),
+            });
+        }
         Ok(())
     }
 
-    /// Books an iteration. Untuned iterations cost no regret, whatever the noise made of them.
+    /// Books an iteration that ran.
     pub fn book(&mut self, approved: &Approved, iteration_us: f64) {
-        self.iterations += 1;
-        let untuned = approved.configuration.is_untuned() && approved.leases.is_empty();
-        if let Some(baseline_us) = self.baseline_us.filter(|_| !untuned) {
-            let ratio = iteration_us / baseline_us;
-            self.regret_iterations += (ratio - 1.0).max(0.0);
-            self.worst_ratio = self.worst_ratio.max(ratio);
+        self.books.book(iteration_us, approved.is_untuned());
+        for (key, choice) in approved.on_trial() {
+            let calls = match approved.leased_calls_of(key, &choice) {
+                0 => self.calls(key),
+                leased => leased,
+            };
+            if let Some(exposure) = self.exposures.get_mut(&(key, choice)) {
+                exposure.ran_calls = exposure.ran_calls.max(calls);
+            }
         }
+        let untuned = self.untuned.iter().map(|(key, choice)| (*key, *choice));
+        let all = approved.on_trial().chain(approved.kept()).chain(untuned);
+        self.failures.ran_well(all);
+    }
+
+    /// Files an iteration that failed, and gives whom that makes suspect.
+    pub fn fail(&mut self, approved: &Approved, symptom: &str) -> Failure {
+        self.failures.file(approved, symptom)
+    }
+
+    /// Nothing like this is tried again, though the job did not fail.
+    pub fn suspect(&mut self, blamed: &[(TaskKey, Choice)], symptom: &str) -> Vec<Suspect> {
+        self.failures.suspect(blamed, symptom)
+    }
+
+    /// Books time in which the job did nothing, microseconds; gives it in iterations.
+    pub fn book_lost(&mut self, lost_us: f64) -> f64 {
+        self.books.book_lost(lost_us)
+    }
+
+    /// What is known of a candidate now: upper bound of (iteration / incumbent's - 1) if all calls ran it.
+    pub fn learn_harm(&mut self, key: TaskKey, choice: &Choice, harm: f64) {
+        if let Some(exposure) = self.exposures.get_mut(&(key, *choice)) {
+            exposure.harm = harm;
+        }
+    }
+
+    /// The same, from the time of its calls: upper bound of candidate / incumbent.
+    pub fn harm_of_calls(&self, key: TaskKey, choice: &Choice, call_ratio: f64) -> f64 {
+        let exposure = self.exposures.get(&(key, *choice));
+        exposure.map_or(0.0, |e| match self.is_overlapped(key) {
+            true => e.share * call_ratio,
+            false => e.share * (call_ratio - 1.0),
+        })
+    }
+
+    /// What a lease may do to an iteration, as a share of it, by what is known now.
+    pub fn harm_of(&self, lease: &Lease) -> f64 {
+        let exposure = self.exposures.get(&(lease.key, lease.choice));
+        exposure.map_or(0.0, |e| e.harm_of(lease.calls, self.calls(lease.key)))
+    }
+
+    /// What trials may do to one iteration, as a share of it.
+    pub fn harm_allowed(&self) -> f64 {
+        self.bounds.trial_iteration_ratio - 1.0
+    }
+
+    /// Calls a candidate has earned for the next iteration if it is alone in it; 0 where one is too many.
+    pub fn next_calls(&self, key: TaskKey, choice: &Choice) -> u64 {
+        let exposure = self.exposures.get(&(key, *choice));
+        exposure.map_or(0, |e| e.next_calls(self.calls(key), self.harm_allowed()))
+    }
+
+    /// Choices that never ran before and may run together.
+    pub fn most_new(&self) -> usize {
+        match self.failures.count {
+            0 => MOST_NEW,
+            _ => MOST_NEW_AFTER_FAILURE,
+        }
+    }
+
+    /// Whether this ran without failing.
+    pub fn has_run(&self, key: TaskKey, choice: &Choice) -> bool {
+        self.failures.has_run(key, choice)
+    }
+
+    /// Whether the environment failed so often that the job is not coming back.
+    pub fn is_job_lost(&self) -> bool {
+        self.failures.environment_in_a_row >= MOST_ENVIRONMENT_FAILURES
     }
 
     /// Whether the first leased calls are so slow that no more may be spent.
@@ -264,8 +470,13 @@ impl Guard {
         call_ratio > self.bounds.canary_ratio
     }
 
-    fn calls(&self, key: TaskKey) -> u64 {
+    /// Calls of a key in an iteration.
+    pub fn calls(&self, key: TaskKey) -> u64 {
         self.keys.get(&key).map_or(0, |k| k.calls)
+    }
+
+    fn is_overlapped(&self, key: TaskKey) -> bool {
+        self.keys.get(&key).is_some_and(|k| k.overlapped)
     }
 
     /// Calls one untried choice may get in one iteration: at least one, since less is nothing.
@@ -280,33 +491,41 @@ impl Guard {
 
     /// Calls all untried choices of a key may get in one iteration: at least one.
     pub fn most_leased(&self, key: TaskKey) -> u64 {
-        share_of(self.calls(key), self.bounds.leased_share).max(1)
-    }
-
-    #[allow(clippy::cast_precision_loss)] // counts of calls, below 2^53
-    fn share_of_one_lease(&self, key: TaskKey) -> f64 {
-        self.calls_of_one_lease(key) as f64 / self.calls(key).max(1) as f64
+        let share = match self.is_overlapped(key) {
+            true => self.bounds.overlapped_share,
+            false => self.bounds.leased_share,
+        };
+        share_of(self.calls(key), share).max(1)
     }
 
     /// Iterations booked.
     pub fn iterations(&self) -> u64 {
-        self.iterations
+        self.books.iterations
     }
 
-    /// Regret booked, iterations.
+    /// Regret booked, iterations: slow ones and what failures took.
     pub fn regret_iterations(&self) -> f64 {
-        self.regret_iterations
+        self.books.regret_iterations()
+    }
+
+    /// What is spent of the regret budget, in words.
+    pub fn budget_in_words(&self) -> String {
+        self.books.budget_in_words(&self.bounds)
     }
 
     /// The slowest iteration booked, as a ratio to the baseline; at least 1.
     pub fn worst_iteration_ratio(&self) -> f64 {
-        self.worst_ratio
+        self.books.worst_ratio.max(1.0)
     }
 
-    /// Whether the job's service level or the regret budget is broken.
+    /// Whether the job's service level is broken, or the regret budget would be by one more trial.
     pub fn exhausted(&self) -> Option<Refusal> {
-        let (spent, budget) = (self.regret_iterations, self.bounds.regret_budget_iterations);
-        (spent >= budget).then_some(Refusal::RegretSpent { spent, budget })
+        let (count, allowed) = (self.failures.count, self.bounds.most_failures);
+        if count >= allowed {
+            return Some(Refusal::TooManyFailures { count, allowed });
+        }
+        let more = HARMFUL_ITERATIONS * self.harm_allowed();
+        self.books.afford(&self.bounds, more).err()
     }
 }
 

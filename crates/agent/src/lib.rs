@@ -9,10 +9,12 @@
 //! [`tuner`] holds the state of one run, [`phases`](crate::tuner::Tuner::run) what happens to it;
 //! [`run_dir`] is the only place that knows how a run lies on disk.
 
+pub mod arbiter;
 pub mod asker;
 pub mod diagnosis;
 pub mod expectation;
 pub mod guard;
+mod key_model;
 pub mod live;
 pub mod mind;
 pub mod observe;

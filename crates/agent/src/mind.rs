@@ -47,6 +47,11 @@ impl RuleMind {
         }
     }
 
+    /// Knows from now on what the machine should do, or no longer does.
+    pub fn expect(&mut self, expectation: Option<Expectation>) {
+        self.expectation = expectation;
+    }
+
     /// Begins with what earlier runs found predictions to be worth.
     pub fn remember(&mut self, scores: Vec<ScoreRecord>) {
         self.scores = ScoreBook::new(scores);
@@ -61,6 +66,20 @@ impl RuleMind {
     /// far as its past tells; one half without any.
     pub fn trust(&self, situation: &Situation, key: &KeyState, mechanism: &str) -> f64 {
         self.scores.trust(mechanism, &context_of(situation, key))
+    }
+
+    /// What part of its promises a hypothesis is believed, 0..=1: all of them until its mechanism has
+    /// kept less than half of them there.
+    pub fn credit(
+        &self,
+        situation: &Situation,
+        proposer: Proposer,
+        hypothesis: &Hypothesis,
+    ) -> f64 {
+        let key = situation.key(hypothesis.key);
+        key.map_or(0.0, |key| {
+            (2.0 * self.trust(situation, key, scored_as(proposer, hypothesis))).min(1.0)
+        })
     }
 
     /// Adds what became of a prediction: the share of the promised gain that was measured, 0..=1.

@@ -2,10 +2,14 @@
 
 mod after;
 mod diagnosis;
+mod failure;
 mod knowledge;
+mod models;
 mod offline;
 mod online;
 mod proposals;
+mod risk;
+mod screen;
 mod trial;
 mod verdict;
 
@@ -21,6 +25,7 @@ impl Tuner<'_> {
     /// When the baseline cannot be measured, nothing can be tuned, or artifacts cannot be
     /// written. Candidates that fail are rolled back, not errors.
     pub fn run(&mut self, run_id: &str) -> Result<Summary, RunError> {
+        self.run_id = run_id.to_owned();
         self.emit(TraceEvent::PhaseStarted {
             phase: Phase::Offline,
         })?;

@@ -42,6 +42,8 @@ pub struct TuningCost {
     pub worst_iteration_ratio: f64,
     /// Choices timed outside the job.
     pub probes: u32,
+    /// What that took, in iterations of the job.
+    pub probe_iterations: f64,
 }
 
 /// What could have been found.

@@ -137,6 +137,12 @@ pub enum TestbedError {
         /// How long it was waited for, seconds.
         waited_s: f64,
     },
+    /// NCCL did not do what was asked of it: the job goes on, but there is no figure for that.
+    #[error("it was not followed: {reason}")]
+    NotFollowed {
+        /// What was asked and what was done.
+        reason: String,
+    },
     /// The job is no more: nothing can be tried on it, whatever it was that ended it.
     #[error("the job is gone: {reason}")]
     Gone {
@@ -149,6 +155,16 @@ pub enum TestbedError {
         /// What is missing.
         reason: String,
     },
+}
+
+impl TestbedError {
+    /// Whether the job itself came to harm, and not only the figure that was asked for.
+    pub fn is_harm(&self) -> bool {
+        matches!(
+            self,
+            Self::Failed { .. } | Self::Hung { .. } | Self::Gone { .. }
+        )
+    }
 }
 
 /// Something a configuration can be tried on.
@@ -173,7 +189,8 @@ pub trait Testbed {
         true
     }
 
-    /// Runs one iteration of the job.
+    /// Runs one iteration of the job. One that has not ended by its deadline
+    /// ([`Approved::deadline_us`]) is a hang, and is not waited for any longer.
     ///
     /// # Errors
     /// A failure, a hang, or a point that this testbed has no figure for.
@@ -197,6 +214,15 @@ pub trait Testbed {
     /// A job that could not be told, or that is gone.
     fn settle(&mut self, _approved: &Approved) -> Result<(), TestbedError> {
         Ok(())
+    }
+
+    /// After a failure or a hang: the job goes on with this, which ran before without one. How long the job
+    /// was down, microseconds, beside what was waited for.
+    ///
+    /// # Errors
+    /// A job that cannot be brought back.
+    fn recover(&mut self, approved: &Approved) -> Result<f64, TestbedError> {
+        self.settle(approved).map(|()| 0.0)
     }
 
     /// The run is over: the job keeps this configuration, and no longer depends on this process.

@@ -7,24 +7,26 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use ccl_core::knobs::{CheckContext, Platform};
 use ccl_core::{
     Advice, Candidate, Choice, ClusterSpec, Configuration, ContextSignature, Diagnosis, Evidence,
     EvidenceId, StoppedBecause, TaskKey, TraceEvent,
 };
 use ccl_memory::{KnowledgeBase, RuleRecord, ScoreRecord};
-use ccl_search::KeySearch;
 use thiserror::Error;
 
+use crate::arbiter::Arbiter;
 use crate::asker::Asker;
 use crate::expectation::Expectation;
 use crate::guard::{Approved, Bounds, Guard, Refusal};
+use crate::key_model::KeyModel;
 use crate::mind::RuleMind;
 use crate::situation::{KeyState, Situation};
 use crate::testbed::{IterationSample, Testbed, TestbedError};
 use crate::trace::Tracer;
 
-/// Repetitions of one probe.
-const PROBE_REPETITIONS: u32 = 5;
+/// Repetitions of one probe, where the job makes that many calls itself.
+const PROBE_REPETITIONS: u64 = 5;
 
 /// What a run may spend and how sure it has to be.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,8 +44,16 @@ pub struct TuneOptions {
     pub minimum_effect: f64,
     /// Untuned iterations that make the first baseline.
     pub baseline_iterations: u32,
+    /// Iterations the whole job is expected to have, where that is known: the regret budget is a share of
+    /// them.
+    pub expected_iterations: Option<u64>,
+    /// Iterations that the configuration is watched for after the verdict.
+    pub watch_iterations: u64,
     /// Most pairs of the final comparison.
     pub final_pairs: u32,
+    /// What calls outside the job may cost, in iterations of the job: a micro-benchmark keeps the
+    /// GPUs from it.
+    pub probe_iterations: f64,
     /// Whether to compute the oracle.
     pub oracle: bool,
     /// Whether explained candidates are tried: without, the search acts alone.
@@ -62,8 +72,11 @@ impl Default for TuneOptions {
             bounds: Bounds::default(),
             alpha: 0.05,
             minimum_effect: 0.005,
-            baseline_iterations: 8,
+            baseline_iterations: 4,
+            expected_iterations: None,
+            watch_iterations: 0,
             final_pairs: 40,
+            probe_iterations: 1.0,
             oracle: false,
             hypothesis_lane: true,
             numeric_lane: true,
@@ -137,16 +150,22 @@ pub struct Tuner<'a> {
     pub(crate) situation: Situation,
     pub(crate) expectation: Expectation,
     pub(crate) incumbent: Configuration,
-    pub(crate) searches: BTreeMap<TaskKey, KeySearch>,
+    pub(crate) models: BTreeMap<TaskKey, KeyModel>,
+    pub(crate) arbiter: Arbiter,
+    /// What the candidates of the round were expected to save, shares of the iteration.
+    pub(crate) promised: BTreeMap<(TaskKey, Choice), f64>,
     pub(crate) rule_mind: RuleMind,
     pub(crate) asker: Asker<'a>,
     pub(crate) knowledge: &'a KnowledgeBase,
     pub(crate) remembered: Vec<RuleRecord>,
     pub(crate) tried: Vec<Tried>,
     pub(crate) learnt: Vec<RuleRecord>,
+    pub(crate) failed: Vec<RuleRecord>,
+    pub(crate) run_id: String,
     pub(crate) fault: Option<Diagnosis>,
     pub(crate) advice: Vec<Advice>,
     pub(crate) probed_us: BTreeMap<(TaskKey, Option<Choice>), Option<f64>>,
+    pub(crate) probing_us: f64,
     pub(crate) counts: Counts,
     pub(crate) baseline_us: Vec<f64>,
     pub(crate) interrupted: &'a AtomicBool,
@@ -166,9 +185,20 @@ impl<'a> Tuner<'a> {
         remembered: Vec<RuleRecord>,
         interrupted: &'a AtomicBool,
     ) -> Self {
-        let guard = Guard::new(options.bounds, testbed.keys());
+        let info = testbed.describe();
+        let catalogue = CheckContext {
+            nccl_version: Some(info.nccl_version),
+            platform: Some(Platform::of(cluster)),
+        };
+        let keys = testbed.keys().iter().map(|k| k.key);
+        let untuned = keys.filter_map(|key| Some((key, testbed.untuned_choice(key)?)));
+        let guard = Guard::new(options.bounds, testbed.keys())
+            .with_catalogue(catalogue)
+            .with_untuned(untuned)
+            .for_iterations(options.expected_iterations)
+            .remembering(&remembered, &context);
         let options = TuneOptions {
-            minimum_effect: options.minimum_effect.max(testbed.describe().resolution),
+            minimum_effect: options.minimum_effect.max(info.resolution),
             ..options
         };
         let situation = Situation {
@@ -188,19 +218,33 @@ impl<'a> Tuner<'a> {
             rule_mind,
             expectation,
             incumbent: Configuration::default(),
-            searches: BTreeMap::new(),
+            models: BTreeMap::new(),
+            arbiter: Arbiter::default(),
+            promised: BTreeMap::new(),
             asker,
             knowledge,
             remembered,
             tried: Vec::new(),
             learnt: Vec::new(),
+            failed: Vec::new(),
+            run_id: String::new(),
             fault: None,
             advice: Vec::new(),
             probed_us: BTreeMap::new(),
+            probing_us: 0.0,
             counts: Counts::default(),
             baseline_us: Vec::new(),
             interrupted,
         }
+    }
+
+    /// The same, knowing more of what the machine should do than its keys tell.
+    #[must_use]
+    pub fn expecting(mut self, expectation: Expectation) -> Self {
+        let told = self.options.expectation.then(|| expectation.clone());
+        self.rule_mind.expect(told);
+        self.expectation = expectation;
+        self
     }
 
     /// Writes one event.
@@ -214,8 +258,18 @@ impl<'a> Tuner<'a> {
         key: Option<TaskKey>,
         statement: String,
     ) -> Result<EvidenceId, RunError> {
-        let number = u32::try_from(self.situation.evidence.len()).unwrap_or(u32::MAX - 1) + 1;
         let source = self.testbed.describe().source;
+        self.observe_as(source, key, statement)
+    }
+
+    /// The same for what another source said.
+    pub(crate) fn observe_as(
+        &mut self,
+        source: ccl_core::Source,
+        key: Option<TaskKey>,
+        statement: String,
+    ) -> Result<EvidenceId, RunError> {
+        let number = u32::try_from(self.situation.evidence.len()).unwrap_or(u32::MAX - 1) + 1;
         let evidence = Evidence {
             id: EvidenceId(number),
             key,
@@ -233,7 +287,7 @@ impl<'a> Tuner<'a> {
     }
 
     /// Spends one iteration of the job and books it. What went wrong with the configuration is an
-    /// answer.
+    /// answer; the job went back by then if it came to harm.
     ///
     /// # Errors
     /// A job that is no more: that ends the run, for no configuration can be judged by it.
@@ -246,23 +300,49 @@ impl<'a> Tuner<'a> {
                 self.guard.book(approved, sample.iteration_us);
                 Ok(Ok(sample))
             }
-            Err(gone @ TestbedError::Gone { .. }) => Err(gone.into()),
+            Err(error) if error.is_harm() => self.roll_back(approved, error).map(Err),
             Err(error) => Ok(Err(error)),
         }
     }
 
     /// Median time of one call outside the job, microseconds; asked once per choice. `None` where
-    /// the testbed cannot tell or the guard does not let it.
+    /// the testbed cannot tell, the guard does not let it, or it would cost more than calls outside
+    /// the job may.
     pub(crate) fn probe_us(&mut self, key: TaskKey, choice: Option<Choice>) -> Option<f64> {
         if let Some(known) = self.probed_us.get(&(key, choice)) {
             return *known;
         }
+        let repetitions = self.affordable_repetitions(key)?;
         let approved = self.guard.approve_probe(key, choice).ok();
-        let samples = approved.and_then(|a| self.testbed.probe(&a, PROBE_REPETITIONS).ok());
-        let found = samples.and_then(|samples| ccl_search::median(&samples));
+        let samples = approved.and_then(|a| self.testbed.probe(&a, repetitions).ok());
+        let found = samples.and_then(|samples| {
+            self.probing_us += samples.iter().sum::<f64>();
+            ccl_search::median(&samples)
+        });
         self.counts.probes += 1;
         self.probed_us.insert((key, choice), found);
         found
+    }
+
+    /// Repetitions of a probe: never more than the job itself makes calls, and none where the
+    /// price, taking the call to last as long as it does now, is not left.
+    fn affordable_repetitions(&self, key: TaskKey) -> Option<u32> {
+        let state = self.situation.key(key);
+        let calls = state.map_or(1, |k| k.facts.calls);
+        let repetitions = u32::try_from(PROBE_REPETITIONS.min(calls)).unwrap_or(1);
+        let Some(iteration_us) = ccl_search::median(&self.baseline_us) else {
+            // Before the job was looked at: one probe of what runs, at most an iteration in all.
+            return Some(repetitions);
+        };
+        let call_us = state.map_or(0.0, |k| k.observed.call_us);
+        let price_us = f64::from(repetitions) * call_us;
+        let allowed_us = self.options.probe_iterations * iteration_us;
+        (self.probing_us + price_us <= allowed_us).then_some(repetitions)
+    }
+
+    /// What calls outside the job have cost, in iterations of it.
+    pub(crate) fn probing_iterations(&self) -> f64 {
+        ccl_search::median(&self.baseline_us).map_or(0.0, |us| self.probing_us / us)
     }
 
     /// Whether somebody asked to stop.

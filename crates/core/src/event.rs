@@ -10,8 +10,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Advice, Bottleneck, Choice, Configuration, Diagnosis, Environment, Evidence, EvidenceId,
-    Hypothesis, Source, TaskKey,
+    Advice, Bottleneck, Choice, ChoicePattern, Configuration, Diagnosis, Environment, Evidence,
+    EvidenceId, Hypothesis, Source, TaskKey,
 };
 
 /// The three phases of a run.
@@ -125,6 +125,29 @@ pub enum StoppedBecause {
     Sla,
     /// Somebody asked to stop.
     Interrupted,
+}
+
+/// What a job goes back to after a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RolledBackTo {
+    /// The configuration it had kept, which ran well before.
+    Kept,
+    /// NCCL's own choices.
+    Defaults,
+    /// Nothing: the job is no more.
+    Nothing,
+}
+
+/// A choice that may have done the job harm.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SuspectChoice {
+    /// The key.
+    pub key: TaskKey,
+    /// The choice.
+    pub choice: Choice,
+    /// What nobody may try again: what is new about it.
+    pub refused: Vec<ChoicePattern>,
 }
 
 /// A median with its 95 % interval, in the unit the field's name says.
@@ -302,6 +325,9 @@ pub enum TraceEvent {
         candidates: Vec<u32>,
         /// Bounds that hold for this trial.
         bounds: String,
+        /// How risky each candidate is, and how its trial therefore begins and grows, in their order.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        risks: Vec<String>,
     },
     /// Candidates run in the job.
     Applied {
@@ -334,6 +360,46 @@ pub enum TraceEvent {
         /// Whether the measured ratio fell into the predicted interval; hypothesis lane only.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         as_predicted: Option<bool>,
+    },
+    /// The job came to harm, and went back at once.
+    RolledBack {
+        /// To what.
+        to: RolledBackTo,
+        /// What that is.
+        configuration: Configuration,
+        /// What may have caused it; none where it was the environment.
+        suspects: Vec<SuspectChoice>,
+        /// What was seen, and who is suspected of it how surely.
+        reason: String,
+        /// What it took the job, iterations.
+        lost_iterations: f64,
+    },
+    /// The job's pace changed while a locked configuration was watched.
+    ChangeSeen {
+        /// Watched iterations until it was seen.
+        iteration: u64,
+        /// Median iteration time before, milliseconds.
+        before_ms: f64,
+        /// Median iteration time since, milliseconds.
+        since_ms: f64,
+        /// What follows from it.
+        because: String,
+    },
+    /// The locked configuration was compared with NCCL's own choices again.
+    DefaultMeasured {
+        /// Time ratio, locked / untuned (below 1 is faster), paired.
+        ratio: f64,
+        /// Pairs behind it.
+        pairs: u32,
+        /// What follows from it.
+        because: String,
+    },
+    /// Tuning begins again.
+    Reopened {
+        /// Why.
+        because: String,
+        /// Watched iterations before it may happen again.
+        not_before: u64,
     },
     /// A hypothesis was held against what was measured.
     MechanismScored {

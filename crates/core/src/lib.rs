@@ -19,6 +19,7 @@ mod export;
 mod hypothesis;
 pub mod knobs;
 mod measurement;
+mod pattern;
 mod place;
 mod policy;
 mod schema;
@@ -40,13 +41,14 @@ pub use configuration::{Configuration, Environment};
 pub use context::ContextSignature;
 pub use diagnosis::{Bottleneck, Diagnosis, Figure};
 pub use event::{
-    Candidate, Interval, KeyObservation, Lane, Outcome, Phase, Proposer, StoppedBecause,
-    TraceEvent, TraceLine, Verdict,
+    Candidate, Interval, KeyObservation, Lane, Outcome, Phase, Proposer, RolledBackTo,
+    StoppedBecause, SuspectChoice, TraceEvent, TraceLine, Verdict,
 };
 pub use evidence::{Evidence, EvidenceId};
 pub use export::{ExportError, ExportFormat, export};
 pub use hypothesis::{Advice, Hypothesis};
 pub use measurement::{Measurement, Source};
+pub use pattern::ChoicePattern;
 pub use policy::{DecisionTable, Policy, PolicyError, Rule};
 pub use schema::{SchemaOf, schema_of};
 pub use sweep::{

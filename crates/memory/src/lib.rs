@@ -10,6 +10,6 @@ mod score;
 mod store;
 
 pub use cards::{Card, KnowledgeBase};
-pub use rule::{RuleKind, RuleRecord};
+pub use rule::{FailureRecord, RuleKind, RuleRecord};
 pub use score::{ScoreBook, ScoreContext, ScoreRecord};
 pub use store::{RuleStore, StoreError};

@@ -1,6 +1,6 @@
 //! One distilled rule: what was tried where, against what, and how it ended.
 
-use ccl_core::{Choice, ContextSignature, Interval, Source, TaskKey};
+use ccl_core::{Choice, ChoicePattern, ContextSignature, Interval, Source, TaskKey};
 use serde::{Deserialize, Serialize};
 
 /// What a rule says about its choice.
@@ -23,6 +23,17 @@ impl RuleKind {
     }
 }
 
+/// A failure of the job that a choice may have caused.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FailureRecord {
+    /// What was seen.
+    pub symptom: String,
+    /// How many choices may have caused it: 1 is certain.
+    pub suspects: u32,
+    /// What about this one may be the reason: nothing that one of these matches ran well before.
+    pub explanations: Vec<ChoicePattern>,
+}
+
 /// A rule with everything needed to judge whether it applies.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RuleRecord {
@@ -42,6 +53,9 @@ pub struct RuleRecord {
     pub ratio: Option<Interval>,
     /// Pairs behind the ratio.
     pub pairs: u32,
+    /// What the job suffered, where it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<FailureRecord>,
     /// The mechanism that proposed it, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mechanism: Option<String>,
@@ -78,6 +92,7 @@ impl RuleRecord {
             .against
             .map_or("what ran".to_owned(), |c| c.to_string());
         let effect = match self.ratio {
+            _ if self.failure.is_some() => self.failed_in_words(),
             Some(r) if r.median < 1.0 => format!(
                 "{:.1} % faster [{:.1}, {:.1}] than {against} over {} pairs",
                 100.0 * (1.0 - r.median),
@@ -96,5 +111,16 @@ impl RuleRecord {
             "{} on {}: {effect} ({})",
             self.choice, self.key, self.source
         )
+    }
+
+    fn failed_in_words(&self) -> String {
+        self.failure.as_ref().map_or_else(String::new, |failure| {
+            let sureness = match failure.suspects {
+                0 | 1 => "for certain".to_owned(),
+                n => format!("as one of {n} suspects"),
+            };
+            let symptom = &failure.symptom;
+            format!("the job failed, {sureness}: {symptom}")
+        })
     }
 }

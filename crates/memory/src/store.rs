@@ -190,6 +190,7 @@ mod tests {
                 median: 0.8,
                 ci95: [0.78, 0.83],
             }),
+            failure: None,
             pairs: 16,
             mechanism: None,
             source,

@@ -1,19 +1,36 @@
 //! The numeric lane: honest statistics and a search that can say why. Pure and seeded.
 //!
 //! [`SequentialComparison`] answers "faster, slower, or no difference" from paired times and may
-//! be looked at after every pair; [`KeySearch`] walks the choices of one task key by coordinate
-//! descent, ask and tell; [`fit`] turns a recorded sweep into tuner rules. None of them knows what
-//! a testbed is.
+//! be looked at after every pair, and [`statistics`] holds what else samples allow to be said;
+//! [`KeySearch`] walks the choices of one task key by coordinate descent, ask and tell; [`fit`]
+//! turns a recorded sweep into tuner rules. None of them knows what a testbed is.
 
+mod choice_space;
 pub mod fit;
-mod interval;
+mod forest;
+mod halving;
+mod importance;
 mod key_search;
+mod normal;
 mod optimiser;
-mod sequential;
+pub mod peers;
+pub mod problem;
+mod pruning;
+mod screening;
 pub mod space;
+pub mod statistics;
+pub mod surrogate;
 
-pub use interval::{median, median_interval, relative_noise};
+pub use choice_space::ChoiceSpace;
+pub use forest::{Forest, ForestOptions};
+pub use halving::{Halving, HalvingError, HalvingOptions, Outcome, Standing, Stretch};
+pub use importance::{Anova, Share, functional_anova, permutation_importance};
 pub use key_search::{KeySearch, Space};
 pub use optimiser::{History, Optimiser};
-pub use sequential::{Decision, SequentialComparison};
+pub use pruning::{Contradiction, Dropped, Ground, Pruning};
+pub use screening::{Effect, Reaction, Verdict, elementary_effects, one_at_a_time};
 pub use space::{MixedSpace, Parameter, Point, Scale};
+pub use statistics::{
+    Decision, ScaledComparison, SequentialComparison, median, median_interval, pair_noise,
+    relative_noise,
+};

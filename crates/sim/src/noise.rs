@@ -5,6 +5,7 @@
 //! Drift is shared by everything that runs in the same iteration, so a paired comparison never
 //! sees it.
 
+use ccl_core::{Choice, ChoicePattern, TaskKey};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -145,6 +146,36 @@ pub enum ScenarioEvent {
         /// The iteration.
         at: u64,
     },
+    /// Some choices do harm wherever they run, were it in a single call. What NCCL chooses by itself is
+    /// never among them.
+    Culprit {
+        /// Which choices, on which keys.
+        runs: ChoicePattern,
+        /// What they do.
+        effect: Effect,
+        /// The first iteration in which they do.
+        after: u64,
+    },
+}
+
+/// What a culprit does to the iteration it runs in.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "effect", rename_all = "snake_case")]
+pub enum Effect {
+    /// No progress.
+    Hang,
+    /// The job dies.
+    Crash,
+    /// Its calls take so many times as long.
+    SlowCalls {
+        /// How many times.
+        factor: f64,
+    },
+    /// The whole iteration takes so many times as long: one rank is late and all wait for it.
+    SlowIteration {
+        /// How many times.
+        factor: f64,
+    },
 }
 
 /// What becomes of an iteration under a scenario.
@@ -166,8 +197,13 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// What becomes of one iteration.
+    /// What becomes of one iteration in which nothing but NCCL's own choices run.
     pub fn fate(&self, iteration: u64) -> Fate {
+        self.fate_with(iteration, &[])
+    }
+
+    /// What becomes of one iteration in which these choices run besides.
+    pub fn fate_with(&self, iteration: u64, running: &[(TaskKey, Choice)]) -> Fate {
         let mut factor = 1.0;
         for event in &self.events {
             match *event {
@@ -188,10 +224,42 @@ impl Scenario {
                 } if iteration >= from && (iteration - from).is_multiple_of(every.max(1)) => {
                     factor *= f;
                 }
+                ScenarioEvent::Culprit { runs, effect, .. }
+                    if event.is_active(iteration)
+                        && running
+                            .iter()
+                            .any(|(key, choice)| runs.matches(*key, choice)) =>
+                {
+                    match effect {
+                        Effect::Hang => return Fate::Hangs,
+                        Effect::Crash => return Fate::Fails,
+                        Effect::SlowIteration { factor: f } => factor *= f,
+                        Effect::SlowCalls { .. } => {}
+                    }
+                }
                 _ => {}
             }
         }
         Fate::Runs(factor)
+    }
+
+    /// How many times as long the calls of a key take that run this choice.
+    pub fn calls_factor(&self, iteration: u64, key: TaskKey, choice: &Choice) -> f64 {
+        let slow = self.events.iter().filter_map(|event| match event {
+            ScenarioEvent::Culprit {
+                runs,
+                effect: Effect::SlowCalls { factor },
+                ..
+            } if event.is_active(iteration) && runs.matches(key, choice) => Some(*factor),
+            _ => None,
+        });
+        slow.product()
+    }
+}
+
+impl ScenarioEvent {
+    fn is_active(&self, iteration: u64) -> bool {
+        matches!(self, Self::Culprit { after, .. } if iteration >= *after)
     }
 }
 
@@ -256,5 +324,34 @@ mod tests {
         assert_eq!(scenario.fate(13), Fate::Runs(2.0));
         assert_eq!(scenario.fate(14), Fate::Runs(1.0));
         assert_eq!(scenario.fate(20), Fate::Hangs);
+    }
+
+    #[test]
+    fn a_culprit_does_its_harm_where_it_runs_and_nowhere_else() {
+        use ccl_core::{Algorithm, Collective, CommShape, Protocol};
+        let culprit = |effect| Scenario {
+            events: vec![ScenarioEvent::Culprit {
+                runs: ChoicePattern {
+                    protocol: Some(Protocol::Ll),
+                    ..ChoicePattern::default()
+                },
+                effect,
+                after: 5,
+            }],
+        };
+        let key = TaskKey::of(CommShape::new(8, 1), Collective::AllReduce, 1 << 20);
+        let ll = (key, Choice::new(Algorithm::Ring, Protocol::Ll));
+        let simple = (key, Choice::new(Algorithm::Ring, Protocol::Simple));
+        let hang = culprit(Effect::Hang);
+        assert_eq!(hang.fate_with(4, &[ll]), Fate::Runs(1.0));
+        assert_eq!(hang.fate_with(5, &[simple, ll]), Fate::Hangs);
+        assert_eq!(hang.fate_with(5, &[simple]), Fate::Runs(1.0));
+        assert_eq!(culprit(Effect::Crash).fate_with(9, &[ll]), Fate::Fails);
+        let late = culprit(Effect::SlowIteration { factor: 3.0 });
+        assert_eq!(late.fate_with(9, &[ll]), Fate::Runs(3.0));
+        let slow = culprit(Effect::SlowCalls { factor: 3.0 });
+        assert_eq!(slow.fate_with(9, &[ll]), Fate::Runs(1.0));
+        assert_eq!(slow.calls_factor(9, key, &ll.1), 3.0);
+        assert_eq!(slow.calls_factor(9, key, &simple.1), 1.0);
     }
 }

@@ -1,6 +1,6 @@
 //! Why the guard turns something down: the rule that was broken, with its figures.
 
-use ccl_core::{Choice, PolicyError, TaskKey};
+use ccl_core::{Choice, ChoicePattern, PolicyError, TaskKey};
 use thiserror::Error;
 
 /// Why a candidate may not run.
@@ -47,6 +47,54 @@ pub enum Refusal {
         /// The variable.
         name: String,
     },
+    /// The knob catalogue knows that it cannot be.
+    #[error("{what} is an error for this NCCL on this platform: {reason}")]
+    Catalogue {
+        /// What was asked for.
+        what: String,
+        /// What the catalogue says.
+        reason: String,
+    },
+    /// It may be what made the job fail.
+    #[error("{pattern} may have made the job fail, and {choice} on {key} is that too: {why}")]
+    Suspect {
+        /// The key.
+        key: TaskKey,
+        /// The choice.
+        choice: Choice,
+        /// What is suspected.
+        pattern: Box<ChoicePattern>,
+        /// Of what, and how surely.
+        why: String,
+    },
+    /// More calls at once than a choice on trial has earned.
+    #[error("{calls} calls of {key} for {choice}; it may have {allowed} now")]
+    TooFast {
+        /// The key.
+        key: TaskKey,
+        /// The choice.
+        choice: Choice,
+        /// Calls asked for.
+        calls: u64,
+        /// Calls it may have.
+        allowed: u64,
+    },
+    /// More choices at once that never ran than may.
+    #[error("{new} choices that never ran in one iteration; at most {allowed} are allowed")]
+    TooManyNew {
+        /// Choices that never ran.
+        new: usize,
+        /// Most that may run together.
+        allowed: usize,
+    },
+    /// The job failed too often.
+    #[error("the job failed {count} times; the job's service level allows for {allowed}")]
+    TooManyFailures {
+        /// Failures that a choice may have caused.
+        count: u32,
+        /// The number at which the run ends.
+        allowed: u32,
+    },
     /// The trial could slow the job down more than it may.
     #[error(
         "could make an iteration {predicted:.2} times as long; at most {allowed:.2} is allowed"
@@ -57,11 +105,16 @@ pub enum Refusal {
         /// The bound.
         allowed: f64,
     },
-    /// The regret budget is spent.
-    #[error("regret budget spent: {spent:.2} of {budget:.2} iterations")]
+    /// The regret budget does not allow for more.
+    #[error(
+        "regret budget: {spent:.2} of {budget:.2} iterations are spent, and {more:.2} more could \
+         be needed"
+    )]
     RegretSpent {
         /// Spent so far, iterations.
         spent: f64,
+        /// What is about to be tried could need, iterations.
+        more: f64,
         /// The budget, iterations.
         budget: f64,
     },

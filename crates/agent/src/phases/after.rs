@@ -81,6 +81,7 @@ impl Tuner<'_> {
                 regret_iterations: self.guard.regret_iterations(),
                 worst_iteration_ratio: self.guard.worst_iteration_ratio(),
                 probes: self.counts.probes,
+                probe_iterations: self.probing_iterations(),
             },
             oracle,
             lanes: Lanes {
@@ -114,8 +115,11 @@ impl Tuner<'_> {
     /// Rules with provenance: positive ones only for what the verdict confirmed.
     fn distil(&mut self, run_id: &str, confirmed: bool) -> Result<Vec<RuleRecord>, RunError> {
         let source = self.testbed.describe().source;
-        let mut rules = Vec::new();
+        let mut rules = self.failed.clone();
         for tried in &self.tried {
+            if self.is_suspect(tried.candidate.key, &tried.candidate.choice) {
+                continue;
+            }
             let kind = match tried.outcome {
                 Outcome::Kept if confirmed && self.is_in_best(tried) => RuleKind::Positive,
                 Outcome::RolledBackSlower | Outcome::RolledBackCanary
@@ -135,6 +139,7 @@ impl Tuner<'_> {
                 against: tried.against,
                 ratio: tried.ratio,
                 pairs: tried.pairs,
+                failure: None,
                 mechanism: candidate.hypothesis.as_ref().map(|h| h.mechanism.clone()),
                 source,
                 run_id: run_id.to_owned(),

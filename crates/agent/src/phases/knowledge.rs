@@ -55,9 +55,9 @@ impl Tuner<'_> {
                 .map(|h| format!("{} on {}: {} ({})", h.choice, h.key, h.mechanism, h.because)),
         );
         steps.truncate(MOST_STEPS);
-        let points: u64 = self.searches.values().map(|s| s.space().size()).sum();
+        let points: u64 = self.models.values().map(|s| s.space().size()).sum();
         steps.push(format!(
-            "then coordinate descent in the {points} points that are left, at most {} trials in all",
+            "then a search of {points} points, at most {} trials in all",
             self.options.budget
         ));
         self.emit(TraceEvent::Planned { steps })

@@ -1,22 +1,14 @@
 //! Offline: cheap thinking before the job is touched.
 //!
-//! Calls are timed outside the job, one parameter at a time; what cannot matter is set aside with
-//! the evidence for it; cards and remembered rules are retrieved; a first plan is written down.
+//! What the machine should do with each call, as its specification describes it; cards and remembered
+//! rules are retrieved; a first plan is written down. Where nothing is known of the machine, what
+//! runs is timed outside the job, once.
 
-use ccl_core::{Algorithm, Choice, KeyObservation, Protocol, TaskKey, TraceEvent, format_bytes};
-use ccl_search::{KeySearch, Space};
+use ccl_core::{KeyObservation, Source, TraceEvent, format_bytes};
 
-use crate::oracle::space_of;
 use crate::situation::KeyState;
 use crate::testbed::KeyFacts;
 use crate::tuner::{RunError, Tuner};
-
-/// A pair this many times slower than the best is not tried in the job.
-const HOPELESS_RATIO: f64 = 2.0;
-/// A parameter whose levels differ by less than this is not searched.
-const NO_EFFECT: f64 = 0.01;
-/// Most keys that are probed: the rest cannot matter.
-const MOST_PROBED_KEYS: usize = 12;
 
 impl Tuner<'_> {
     pub(super) fn offline(&mut self) -> Result<(), RunError> {
@@ -30,30 +22,30 @@ impl Tuner<'_> {
         if facts.is_empty() {
             return Err(RunError::NothingToTune);
         }
-        let mut probed: Vec<(KeyFacts, f64)> = Vec::new();
-        for key in facts {
-            let call_us = self.probe_us(key.key, None).unwrap_or(f64::NAN);
-            probed.push((key, call_us));
+        let mut known: Vec<(KeyFacts, f64, Source)> = Vec::new();
+        for facts in facts {
+            let expected = self.expectation().and_then(|e| e.call_us(&facts, None));
+            let (call_us, source) = match expected {
+                Some(call_us) => (call_us, Source::Simulated),
+                None => {
+                    let probed = self.probe_us(facts.key, None);
+                    (probed.unwrap_or(0.0), self.testbed.describe().source)
+                }
+            };
+            known.push((facts, call_us, source));
         }
         #[allow(clippy::cast_precision_loss)] // counts of calls
-        let total: f64 = probed
-            .iter()
-            .map(|(k, us)| k.calls as f64 * us)
-            .filter(|us| us.is_finite())
-            .sum();
-        probed.sort_by(|a, b| {
-            #[allow(clippy::cast_precision_loss)]
-            let time = |(k, us): &(KeyFacts, f64)| k.calls as f64 * us;
-            time(b).total_cmp(&time(a))
-        });
-        for (facts, call_us) in probed {
-            #[allow(clippy::cast_precision_loss)]
+        let time = |(facts, call_us, _): &(KeyFacts, f64, Source)| facts.calls as f64 * call_us;
+        let total: f64 = known.iter().map(time).sum();
+        known.sort_by(|a, b| time(b).total_cmp(&time(a)));
+        for entry in known {
             let share = if total > 0.0 {
-                facts.calls as f64 * call_us / total
+                time(&entry) / total
             } else {
                 0.0
             };
-            self.meet(facts, call_us, share)?;
+            let (facts, call_us, source) = entry;
+            self.meet(facts, call_us, source, share)?;
         }
         let keys = self
             .situation
@@ -62,56 +54,32 @@ impl Tuner<'_> {
             .map(|k| k.observed.clone())
             .collect();
         self.emit(TraceEvent::TaskKeys { keys })?;
-        for index in 0..self.situation.keys.len().min(MOST_PROBED_KEYS) {
-            self.screen(index)?;
-        }
-        for state in &self.situation.keys {
-            let key = state.facts.key;
-            let start = state.observed.choice;
-            self.searches
-                .entry(key)
-                .or_insert_with(|| KeySearch::new(space_of(&state.facts), start));
-        }
+        self.make_models();
         self.retrieve()?;
         self.plan()
     }
 
-    /// Turns a probed key into a part of the situation.
-    fn meet(&mut self, facts: KeyFacts, call_us: f64, share: f64) -> Result<(), RunError> {
+    /// Makes a key a part of the situation.
+    fn meet(
+        &mut self,
+        facts: KeyFacts,
+        call_us: f64,
+        source: Source,
+        share: f64,
+    ) -> Result<(), RunError> {
         let key = facts.key;
-        #[allow(clippy::cast_precision_loss)] // bytes below 2^53
-        let bus_gbs =
-            facts.bytes as f64 * key.collective.bus_factor(key.shape.ranks) / (call_us * 1000.0);
         let observed = KeyObservation {
             key,
             calls: facts.calls,
             bytes: facts.bytes,
             call_us,
-            bus_gbs,
+            bus_gbs: bus_gbs(&facts, call_us),
             share,
             overlapped: facts.overlapped,
             choice: self.testbed.untuned_choice(key),
         };
-        let ran = observed
-            .choice
-            .map_or("its own choice".to_owned(), |c| c.to_string());
-        let statement = format!(
-            "{} of {} on {}: {:.0} us, {:.1} GB/s bus bandwidth with {ran}; {} calls per iteration, \
-             {:.0} % of the communication time{}",
-            key.collective,
-            format_bytes(facts.bytes),
-            key.shape,
-            call_us,
-            bus_gbs,
-            facts.calls,
-            100.0 * share,
-            if facts.overlapped {
-                ", beside computation"
-            } else {
-                ""
-            },
-        );
-        let evidence = self.observe(Some(key), statement)?;
+        let statement = statement(&observed, "outside the job");
+        let evidence = self.observe_as(source, Some(key), statement)?;
         self.situation.keys.push(KeyState {
             facts,
             observed,
@@ -124,176 +92,42 @@ impl Tuner<'_> {
         });
         Ok(())
     }
+}
 
-    /// One parameter at a time around NCCL's own choice; prunes what the probes speak against.
-    fn screen(&mut self, index: usize) -> Result<(), RunError> {
-        let Some(state) = self.situation.keys.get(index).cloned() else {
-            return Ok(());
-        };
-        let key = state.facts.key;
-        let mut space = space_of(&state.facts);
-        if space.only.is_none() {
-            self.screen_pairs(index, &state, &mut space)?;
-            if let Some(running) = state.observed.choice {
-                let pair = Choice::new(running.algorithm, running.protocol);
-                self.screen_levels(key, pair, state.observed.call_us, &mut space)?;
-            }
-        }
-        self.searches
-            .insert(key, KeySearch::new(space, state.observed.choice));
-        Ok(())
+/// Bus bandwidth of one call as nccl-tests defines it, GB/s; 0 where the time is not known.
+#[allow(clippy::cast_precision_loss)] // bytes below 2^53
+pub(super) fn bus_gbs(facts: &KeyFacts, call_us: f64) -> f64 {
+    if call_us <= 0.0 {
+        return 0.0;
     }
+    let factor = facts.key.collective.bus_factor(facts.key.shape.ranks);
+    facts.bytes as f64 * factor / (call_us * 1000.0)
+}
 
-    fn screen_pairs(
-        &mut self,
-        index: usize,
-        state: &KeyState,
-        space: &mut Space,
-    ) -> Result<(), RunError> {
-        let key = state.facts.key;
-        let mut probed = Vec::new();
-        for &(a, p) in &state.facts.legal.pairs {
-            if let Some(us) = self.probe_us(key, Some(Choice::new(a, p))) {
-                probed.push(((a, p), us));
-            }
-        }
-        let words = |pairs: &[((Algorithm, Protocol), f64)]| {
-            let each: Vec<_> = pairs
-                .iter()
-                .map(|((a, p), us)| format!("{a}/{p} {us:.0} us"))
-                .collect();
-            each.join(", ")
-        };
-        let statement = format!("{key} outside the job: {}", words(&probed));
-        let evidence = self.observe(Some(key), statement)?;
-        let best = probed
-            .iter()
-            .map(|(_, us)| *us)
-            .fold(state.observed.call_us, f64::min);
-        let hopeless: Vec<_> = probed
-            .into_iter()
-            .filter(|(_, us)| *us > HOPELESS_RATIO * best)
-            .collect();
-        if hopeless.is_empty() {
-            return Ok(());
-        }
-        let before = space.size();
-        space
-            .pairs
-            .retain(|pair| !hopeless.iter().any(|(h, _)| h == pair));
-        if let Some(state) = self.situation.keys.get_mut(index) {
-            state.hopeless = hopeless.iter().map(|(pair, _)| *pair).collect();
-        }
-        self.emit(TraceEvent::Pruned {
-            key,
-            dropped: words(&hopeless),
-            because: format!("more than {HOPELESS_RATIO} times the best pair's {best:.0} us"),
-            evidence: vec![evidence],
-            before,
-            after: space.size(),
-        })
-    }
-
-    /// Channels and chunk at the running pair: drops levels that are hopeless, and a dimension
-    /// that does nothing, unless the two together do.
-    fn screen_levels(
-        &mut self,
-        key: TaskKey,
-        pair: Choice,
-        default_us: f64,
-        space: &mut Space,
-    ) -> Result<(), RunError> {
-        let mut channels = Vec::new();
-        for &n in &space.channels {
-            channels.extend(
-                self.probe_us(key, Some(pair.with_channels(n)))
-                    .map(|us| (n, us)),
-            );
-        }
-        let mut chunks = Vec::new();
-        if pair.protocol == Protocol::Simple {
-            for &n in &space.chunk_bytes {
-                let us = self.probe_us(key, Some(pair.with_chunk_bytes(n)));
-                chunks.extend(us.map(|us| (n, us)));
-            }
-        }
-        if channels.is_empty() && chunks.is_empty() {
-            return Ok(());
-        }
-        let mut corners = Vec::new();
-        let ends = |levels: &[(u64, f64)]| -> Vec<u64> {
-            levels
-                .first()
-                .into_iter()
-                .chain(levels.last())
-                .map(|(n, _)| *n)
-                .collect()
-        };
-        let counts: Vec<(u64, f64)> = channels
-            .iter()
-            .map(|(n, us)| (u64::from(*n), *us))
-            .collect();
-        for c in ends(&counts) {
-            for k in ends(&chunks) {
-                let channels = u32::try_from(c).unwrap_or(u32::MAX);
-                let corner = pair.with_channels(channels).with_chunk_bytes(k);
-                corners.extend(self.probe_us(key, Some(corner)));
-            }
-        }
-        let shown = |levels: &[(u64, f64)], bytes: bool| {
-            let name = |n: u64| {
-                if bytes {
-                    format_bytes(n)
-                } else {
-                    n.to_string()
-                }
-            };
-            let each: Vec<_> = levels
-                .iter()
-                .map(|(n, us)| format!("{} {us:.0} us", name(*n)))
-                .collect();
-            each.join(", ")
-        };
-        let evidence = self.observe(
-            Some(key),
-            format!(
-                "{key} outside the job with {pair}, NCCL's own {default_us:.0} us; by channels: {}; \
-                 by chunk: {}",
-                shown(&counts, false),
-                if chunks.is_empty() { "-".to_owned() } else { shown(&chunks, true) }
-            ),
-        )?;
-        let flat = |times: &mut dyn Iterator<Item = f64>| {
-            let (low, high) = times.fold((default_us, default_us), |(l, h), us| {
-                (l.min(us), h.max(us))
-            });
-            high < low * (1.0 + NO_EFFECT)
-        };
-        let before = space.size();
-        let mut dropped = Vec::new();
-        if flat(&mut corners.iter().copied()) {
-            if flat(&mut counts.iter().map(|(_, us)| *us)) {
-                space.channels.clear();
-                dropped.push("channels");
-            }
-            if flat(&mut chunks.iter().map(|(_, us)| *us)) {
-                space.chunk_bytes.clear();
-                dropped.push("chunk");
-            }
-        }
-        if dropped.is_empty() || space.size() == before {
-            return Ok(());
-        }
-        self.emit(TraceEvent::Pruned {
-            key,
-            dropped: dropped.join(" and "),
-            because: format!(
-                "no level, alone or with the other, changes the call by {:.0} %",
-                100.0 * NO_EFFECT
-            ),
-            evidence: vec![evidence],
-            before,
-            after: space.size(),
-        })
-    }
+/// What is known of a key, in a sentence.
+pub(super) fn statement(observed: &KeyObservation, place: &str) -> String {
+    let KeyObservation {
+        key,
+        calls,
+        bytes,
+        call_us,
+        bus_gbs,
+        share,
+        overlapped,
+        choice,
+    } = observed;
+    let ran = choice.map_or("its own choice".to_owned(), |c| c.to_string());
+    format!(
+        "{} of {} on {}, {place}: {call_us:.0} us, {bus_gbs:.1} GB/s bus bandwidth with {ran}; {calls} \
+         calls per iteration, {:.0} % of the time{}",
+        key.collective,
+        format_bytes(*bytes),
+        key.shape,
+        100.0 * share,
+        if *overlapped {
+            ", beside computation"
+        } else {
+            ""
+        },
+    )
 }

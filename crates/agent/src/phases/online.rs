@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 
 use ccl_core::{Candidate, Interval, Lane, Proposer, StoppedBecause, TaskKey, TraceEvent};
 
-use super::proposals::Proposed;
+use super::proposals::{Next, Proposed};
+use crate::arbiter::WORTH_GOING_ON;
 use crate::tuner::{RunError, Tuner};
 
 /// Why the search ended, in a word and in a sentence.
@@ -21,23 +22,30 @@ impl Tuner<'_> {
         if let Some(stop) = self.diagnose()? {
             return self.stop(stop);
         }
+        self.screen_keys()?;
         let mut from_llm = self.ask_llm()?;
         let stop = loop {
             if let Some(stop) = self.must_stop() {
                 break stop;
             }
-            let (proposals, because) = self.next_proposals(&mut from_llm)?;
-            if proposals.is_empty() {
-                // The model may see something in what was tried since; it has a few calls.
-                from_llm = self.ask_llm()?;
-                from_llm.retain(|h| self.is_untried(h));
-                if from_llm.is_empty() {
-                    break self.plateau();
+            let (proposals, because) = match self.next_proposals(&mut from_llm) {
+                Next::Round(proposals, because) => (proposals, because),
+                Next::Nothing(left) => {
+                    // The model may see something in what was tried since; it has a few calls.
+                    from_llm = self.ask_llm()?;
+                    from_llm.retain(|h| self.is_untried(h));
+                    if from_llm.is_empty() {
+                        break self.plateau(left);
+                    }
+                    continue;
                 }
-                continue;
-            }
+            };
             self.counts.rounds += 1;
             let round = self.counts.rounds;
+            self.promised = proposals
+                .iter()
+                .map(|p| ((p.key, p.choice), self.arbiter.worth(&p.offer)))
+                .collect();
             let candidates = self.number(proposals);
             self.emit(TraceEvent::Decided {
                 round,
@@ -50,10 +58,13 @@ impl Tuner<'_> {
             }
             let ids = passed.iter().map(|c| c.id).collect();
             let bounds = self.bounds_in_words();
+            let risk = |c: &Candidate| Some(self.guard.risk(c.key, &c.choice)?.to_string());
+            let risks = passed.iter().filter_map(risk).collect();
             self.emit(TraceEvent::Approved {
                 round,
                 candidates: ids,
                 bounds,
+                risks,
             })?;
             self.trial(round, passed)?;
             self.report_incumbent()?;
@@ -78,16 +89,16 @@ impl Tuner<'_> {
                 let Proposed {
                     key,
                     choice,
-                    lane,
                     proposer,
                     because,
                     hypothesis,
+                    offer,
                 } = p;
                 Candidate {
                     id: next,
                     key,
                     choice,
-                    lane,
+                    lane: offer.lane,
                     proposer,
                     because,
                     hypothesis,
@@ -100,17 +111,12 @@ impl Tuner<'_> {
     fn pass_guard(&mut self, candidates: Vec<Candidate>) -> Result<Vec<Candidate>, RunError> {
         let mut passed = Vec::new();
         for candidate in candidates {
-            let share = self
-                .situation
-                .key(candidate.key)
-                .map_or(0.0, |k| k.observed.share);
-            let predicted = self.predicted_ratio(&candidate);
-            let verdict = self.guard.check_candidate(&candidate, share, predicted);
+            let verdict = self.assess(&candidate);
             if let Some(key) = self.key_state_mut(candidate.key) {
                 key.tried.push(candidate.choice);
             }
             match verdict {
-                Ok(()) => {
+                Ok(_) => {
                     self.counts.trials += 1;
                     match candidate.lane {
                         Lane::Hypothesis => self.counts.hypothesis += 1,
@@ -121,9 +127,6 @@ impl Tuner<'_> {
                 }
                 Err(refusal) => {
                     self.counts.refused += 1;
-                    if let Some(search) = self.searches.get_mut(&candidate.key) {
-                        search.tell(candidate.choice, None, false);
-                    }
                     let reason = refusal.to_string();
                     self.emit(TraceEvent::Refused { candidate, reason })?;
                 }
@@ -132,63 +135,31 @@ impl Tuner<'_> {
         Ok(passed)
     }
 
-    /// How much longer a call may take, as far as anybody can tell before it runs: as outside the
-    /// job, or as the hypothesis fears, or twice as long.
-    fn predicted_ratio(&mut self, candidate: &Candidate) -> f64 {
-        let incumbent = self.situation.key(candidate.key).and_then(|k| k.incumbent);
-        let now = self.probe_us(candidate.key, incumbent);
-        let new = self.probe_us(candidate.key, Some(candidate.choice));
-        let feared = candidate.hypothesis.as_ref().map(|h| h.predicted_ratio[1]);
-        new.zip(now)
-            .map(|(new, now)| new / now)
-            .or(feared)
-            .unwrap_or(2.0)
-    }
-
     fn bounds_in_words(&self) -> String {
         let bounds = self.guard.bounds();
         format!(
-            "at most {:.0} % of a key's calls per candidate; out at {:.1} times the call time; \
-             no iteration beyond {:.2} of the baseline; {:.2} of {:.1} iterations of regret spent",
+            "at most {:.0} % of a key's calls per candidate, beside computation {:.0} %, before all; out \
+             at {:.1} times the call time; no iteration foreseen beyond {:.2} of the incumbent's, none \
+             seen beyond {:.2}; {}",
             100.0 * bounds.lease_share,
+            100.0 * bounds.overlapped_share,
             bounds.canary_ratio,
+            bounds.trial_iteration_ratio,
             bounds.worst_iteration_ratio,
-            self.guard.regret_iterations(),
-            bounds.regret_budget_iterations
+            self.guard.budget_in_words()
         )
     }
 
-    fn plateau(&self) -> Stop {
+    fn plateau(&self, left: f64) -> Stop {
         let kept = self.tried.iter().filter(|t| t.outcome.is_kept()).count();
-        // Those that were faster but gave way to another one of their key are not left over.
-        let best_left = self
-            .tried
-            .iter()
-            .rev()
-            .take_while(|t| !t.outcome.is_kept())
-            .filter_map(|t| t.ratio.filter(|r| r.ci95[1] >= 1.0))
-            .map(|r| 100.0 * (1.0 - r.median))
-            .fold(f64::NEG_INFINITY, f64::max);
-        let since = self
-            .tried
-            .iter()
-            .rev()
-            .take_while(|t| !t.outcome.is_kept())
-            .count();
-        let best = if best_left > 0.0 {
-            format!(
-                "the best of the last {since} made its call {best_left:.1} % faster, not beyond the noise"
-            )
-        } else if best_left.is_finite() {
-            format!("none of the last {since} made its call faster")
-        } else {
-            "nothing was left to try".to_owned()
-        };
         (
             StoppedBecause::Plateau,
             format!(
-                "{} candidates tried, {kept} kept; {best}",
-                self.counts.trials
+                "{} candidates tried, {kept} kept; all that is left is expected to save {:.2} % of \
+                 the iteration, less than the {:.2} % worth going on for",
+                self.counts.trials,
+                100.0 * left,
+                100.0 * WORTH_GOING_ON
             ),
         )
     }

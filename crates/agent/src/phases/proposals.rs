@@ -1,32 +1,41 @@
-//! What to try next: hypotheses while there are any, else the search, and only what can pay.
+//! What to try next: the offers of both lanes, and the round of them that is worth most.
 
 use std::collections::BTreeMap;
 
-use ccl_core::{Choice, Hypothesis, Lane, Proposer, TaskKey, TraceEvent};
+use ccl_core::{Choice, Hypothesis, Lane, Proposer, TaskKey};
+use ccl_search::surrogate::Posterior;
 
-use super::trial::WORTH_PURSUING;
+use crate::arbiter::{Offer, WORTH_GOING_ON, WORTH_TRYING};
+use crate::key_model::saving;
 use crate::mind::Mind;
-use crate::tuner::{RunError, Tuner};
+use crate::tuner::Tuner;
 
 /// Most candidates of one key in one round.
 const MOST_PER_KEY: usize = 8;
-/// Rounds of the search without a new incumbent on any key after which a key with less than
-/// this share of the iteration is left alone.
+/// A key with less than this share of the iteration is left alone.
 const NEGLIGIBLE_SHARE: f64 = 0.002;
-/// How far the time of a call outside the job may mislead, as a share: the median of a few calls.
-const PROBE_ERROR: f64 = 0.06;
-/// A candidate for calls beside computation is not tried when it takes this many times as long as
-/// the incumbent outside the job, where its time is not the objective.
-const HOPELESS_OUTSIDE: f64 = 2.0;
+/// Iterations a trial of leases takes: a canary, growing leases, and the pairs that decide.
+const ITERATIONS_OF_LEASES: f64 = 4.0;
+/// Iterations a trial takes when each pair is two whole iterations.
+const ITERATIONS_OF_PAIRS: f64 = 10.0;
 
 /// A candidate without a number.
+#[derive(Clone)]
 pub(super) struct Proposed {
     pub(super) key: TaskKey,
     pub(super) choice: Choice,
-    pub(super) lane: Lane,
     pub(super) proposer: Proposer,
     pub(super) because: String,
     pub(super) hypothesis: Option<Hypothesis>,
+    pub(super) offer: Offer,
+}
+
+/// A round that is worth it, or what the best of the rest would have been worth.
+pub(super) enum Next {
+    /// Candidates, and why these.
+    Round(Vec<Proposed>, String),
+    /// Nothing; the most that is expected of all that is left, a share of the iteration.
+    Nothing(f64),
 }
 
 impl Tuner<'_> {
@@ -36,130 +45,115 @@ impl Tuner<'_> {
         key.is_some_and(|k| !k.tried.contains(&hypothesis.choice))
     }
 
-    /// What to try next, and why: hypotheses while there are any, else the search.
-    pub(super) fn next_proposals(
-        &mut self,
-        from_llm: &mut Vec<Hypothesis>,
-    ) -> Result<(Vec<Proposed>, String), RunError> {
-        let open = |this: &Self, h: &Hypothesis| {
-            this.situation
-                .key(h.key)
-                .is_some_and(|k| k.is_open(&h.choice))
-        };
+    /// The round worth most per iteration among the offers of both lanes.
+    pub(super) fn next_proposals(&mut self, from_llm: &mut Vec<Hypothesis>) -> Next {
         // What a model proposes and cannot be is for the guard to refuse, in the open.
         from_llm.retain(|h| self.is_untried(h));
-        let mut hypotheses: Vec<(Proposer, Hypothesis)> = from_llm
-            .iter()
-            .cloned()
-            .map(|h| (Proposer::Llm, h))
-            .collect();
-        hypotheses.extend(
-            self.remembered_hypotheses()
-                .into_iter()
-                .filter(|h| open(self, h))
-                .map(|h| (Proposer::Memory, h)),
-        );
-        let rules = self.rule_mind.propose(&self.situation);
-        hypotheses.extend(rules.into_iter().map(|h| (Proposer::Rules, h)));
-        let count = hypotheses.len();
-        let proposed = hypotheses.into_iter().map(|(proposer, h)| Proposed {
-            key: h.key,
-            choice: h.choice,
-            lane: Lane::Hypothesis,
-            proposer,
-            because: h.because.clone(),
-            hypothesis: Some(h),
+        let mut offers = Vec::new();
+        if self.options.hypothesis_lane {
+            offers.extend(self.explained(from_llm));
+        }
+        if self.options.numeric_lane {
+            offers.extend(self.searched());
+        }
+        // Stable: equal values keep their order.
+        offers.sort_by(|a, b| {
+            let asked = |p: &Proposed| p.proposer == Proposer::Llm;
+            let value = |p: &Proposed| self.arbiter.value(&p.offer);
+            asked(b).cmp(&asked(a)).then(value(b).total_cmp(&value(a)))
         });
-        let chosen = if self.options.hypothesis_lane {
-            self.fit_into_one_round(proposed)
-        } else {
-            Vec::new()
-        };
-        if !chosen.is_empty() {
-            let because = format!("{count} hypotheses are open; they are explained and few");
-            return Ok((chosen, because));
+        let best = self.best_round(&offers);
+        let worth: f64 = best.iter().map(|p| self.arbiter.worth(&p.offer)).sum();
+        let is_asked_for = best.iter().any(|p| p.proposer == Proposer::Llm);
+        if best.is_empty() || !(is_asked_for || worth >= WORTH_GOING_ON) {
+            return Next::Nothing(worth);
         }
-        let asked: Vec<TaskKey> = self.situation.keys.iter().map(|k| k.facts.key).collect();
-        let mut numeric = Vec::new();
-        let keys = if self.options.numeric_lane {
-            asked
-        } else {
-            Vec::new()
-        };
-        for key in keys {
-            numeric.extend(self.numeric_proposals(key)?);
-        }
-        let chosen = self.fit_into_one_round(numeric);
-        Ok((
-            chosen,
-            "no hypothesis is open; the search goes on from the incumbents".to_owned(),
-        ))
+        let chosen: Vec<Offer> = best.iter().map(|p| p.offer).collect();
+        let bounds = self.guard.bounds().regret_budget_iterations;
+        let left = bounds - self.guard.regret_iterations();
+        Next::Round(best, self.arbiter.why(&chosen, left))
     }
 
-    /// What the search of a key wants to try next, without what the probes speak against.
-    fn numeric_proposals(&mut self, key: TaskKey) -> Result<Vec<Proposed>, RunError> {
-        let Some(state) = self.situation.key(key) else {
-            return Ok(Vec::new());
-        };
-        if state.observed.share < NEGLIGIBLE_SHARE {
-            return Ok(Vec::new());
-        }
-        let (overlapped, incumbent) = (state.facts.overlapped, state.incumbent);
-        let share = state.observed.share;
-        let limit = if overlapped {
-            HOPELESS_OUTSIDE
-        } else {
-            // The largest ratio that could still be a gain worth pursuing.
-            1.0 + PROBE_ERROR - WORTH_PURSUING / share
-        };
-        let width = self.width(key);
-        loop {
-            let asked = self
-                .searches
-                .get_mut(&key)
-                .map(|s| s.ask(width))
-                .unwrap_or_default();
-            if asked.is_empty() {
-                return Ok(Vec::new());
-            }
-            let now_us = self.probe_us(key, incumbent);
-            let mut worth = Vec::new();
-            let mut dropped = Vec::new();
-            for (choice, because) in asked {
-                let ratio = self
-                    .probe_us(key, Some(choice))
-                    .zip(now_us)
-                    .map(|(new, now)| new / now);
-                if let Some(ratio) = ratio.filter(|r| *r > limit) {
-                    dropped.push(format!("{choice} {ratio:.2}"));
-                    if let Some(search) = self.searches.get_mut(&key) {
-                        search.tell(choice, Some(ratio), false);
-                    }
-                } else {
-                    worth.push(Proposed {
-                        key,
-                        choice,
-                        lane: Lane::Numeric,
-                        proposer: Proposer::Search,
-                        because,
-                        hypothesis: None,
-                    });
+    /// Hypotheses that are open: of the language model, of memory, of the mechanisms.
+    fn explained(&self, from_llm: &[Hypothesis]) -> Vec<Proposed> {
+        let from_llm = from_llm.iter().cloned().map(|h| (Proposer::Llm, h));
+        let remembered = self.remembered_hypotheses().into_iter();
+        let rules = self.rule_mind.propose(&self.situation).into_iter();
+        from_llm
+            .chain(remembered.map(|h| (Proposer::Memory, h)))
+            .chain(rules.map(|h| (Proposer::Rules, h)))
+            .filter_map(|(proposer, hypothesis)| {
+                let [low, high] = hypothesis.predicted_ratio;
+                let claimed = normal_of(low, high);
+                let believed = self
+                    .models
+                    .get(&hypothesis.key)
+                    .and_then(|m| m.belief(&hypothesis.choice));
+                let belief = believed.map_or(claimed, |b| together(claimed, b));
+                let kept = self
+                    .rule_mind
+                    .credit(&self.situation, proposer, &hypothesis);
+                Some(Proposed {
+                    key: hypothesis.key,
+                    choice: hypothesis.choice,
+                    proposer,
+                    because: hypothesis.because.clone(),
+                    offer: self.offer(hypothesis.key, Lane::Hypothesis, kept * saving(belief))?,
+                    hypothesis: Some(hypothesis),
+                })
+            })
+            .collect()
+    }
+
+    /// What the search of each key would try.
+    fn searched(&mut self) -> Vec<Proposed> {
+        let mut found = Vec::new();
+        for index in 0..self.situation.keys.len() {
+            let Some(state) = self.situation.keys.get(index) else {
+                continue;
+            };
+            let key = state.facts.key;
+            let width = self.width(key);
+            let is_open = |choice: &Choice| state.is_open(choice);
+            let suggestions = match self.models.get_mut(&key) {
+                Some(model) if state.observed.share >= NEGLIGIBLE_SHARE => {
+                    model.suggest(width, &is_open)
                 }
-            }
-            if !dropped.is_empty() {
-                self.emit(TraceEvent::ScreenedOut {
+                _ => continue,
+            };
+            found.extend(suggestions.into_iter().filter_map(|s| {
+                Some(Proposed {
                     key,
-                    choices: dropped,
-                    because: format!(
-                        "outside the job more than {limit:.3} times the incumbent's {:.0} us",
-                        now_us.unwrap_or(f64::NAN)
-                    ),
-                })?;
-            }
-            if !worth.is_empty() {
-                return Ok(worth);
-            }
+                    choice: s.choice,
+                    proposer: Proposer::Search,
+                    because: s.because,
+                    hypothesis: None,
+                    offer: self.offer(key, Lane::Numeric, saving(s.belief))?,
+                })
+            }));
         }
+        found
+    }
+
+    /// What a saving of a key's time is worth to the iteration, and what its trial costs.
+    fn offer(&self, key: TaskKey, lane: Lane, saves: f64) -> Option<Offer> {
+        let state = self.situation.key(key)?;
+        let by_iteration = state.facts.overlapped;
+        // Beside computation the iteration itself is what is modelled.
+        let of_iteration = if by_iteration && lane == Lane::Numeric {
+            saves
+        } else {
+            saves * state.observed.share
+        };
+        Some(Offer {
+            lane,
+            saves: of_iteration,
+            iterations: if by_iteration || state.facts.calls == 1 {
+                ITERATIONS_OF_PAIRS
+            } else {
+                ITERATIONS_OF_LEASES
+            },
+        })
     }
 
     /// How many candidates of a key fit into one iteration.
@@ -176,40 +170,74 @@ impl Tuner<'_> {
             .clamp(1, MOST_PER_KEY)
     }
 
-    /// Keeps what one trial can compare: no choice twice, no more per key than fit, one key alone
-    /// when it hides behind computation, and no more than the budget has left.
-    fn fit_into_one_round(&self, proposals: impl IntoIterator<Item = Proposed>) -> Vec<Proposed> {
+    /// Of the rounds that one trial can compare the one worth most per iteration: leases of
+    /// all keys that are waited for, or one key that hides behind computation.
+    fn best_round(&self, offers: &[Proposed]) -> Vec<Proposed> {
+        let is_alone = |p: &Proposed| {
+            self.situation
+                .key(p.key)
+                .is_some_and(|k| k.facts.overlapped)
+        };
+        let together = self.fit(offers.iter().filter(|p| !is_alone(p)));
+        let alone = self.fit(offers.iter().filter(|p| is_alone(p)).take(1));
+        let value = |round: &[Proposed]| {
+            let worth: f64 = round.iter().map(|p| self.arbiter.worth(&p.offer)).sum();
+            let iterations = round.iter().map(|p| p.offer.iterations).fold(1.0, f64::max);
+            worth / iterations
+        };
+        let asked = |round: &[Proposed]| round.iter().any(|p| p.proposer == Proposer::Llm);
+        if (asked(&alone), value(&alone)) > (asked(&together), value(&together)) {
+            alone
+        } else {
+            together
+        }
+    }
+
+    /// Keeps what one trial can compare: no choice twice, no more per key than fit, and no more
+    /// than the budget has left.
+    fn fit<'p>(&self, offers: impl Iterator<Item = &'p Proposed>) -> Vec<Proposed> {
         let mut chosen: Vec<Proposed> = Vec::new();
         let mut of_key: BTreeMap<TaskKey, usize> = BTreeMap::new();
         let left = (self.options.budget - self.counts.trials.min(self.options.budget)) as usize;
-        for proposal in proposals {
+        for proposal in offers {
             let Some(key) = self.situation.key(proposal.key) else {
                 continue;
             };
-            let may_be_refused = proposal.proposer == Proposer::Llm;
-            if key.observed.share < NEGLIGIBLE_SHARE
-                || !(key.is_open(&proposal.choice) || may_be_refused)
+            let asked = proposal.proposer == Proposer::Llm;
+            let worth = self.arbiter.worth(&proposal.offer) >= WORTH_TRYING;
+            let is_double = |c: &Proposed| c.key == proposal.key && c.choice == proposal.choice;
+            if !(asked || worth && key.is_open(&proposal.choice))
+                || key.observed.share < NEGLIGIBLE_SHARE
                 || key.tried.contains(&proposal.choice)
                 || chosen.len() >= left
-                || chosen
-                    .iter()
-                    .any(|c| c.key == proposal.key && c.choice == proposal.choice)
-            {
-                continue;
-            }
-            let alone = |key: TaskKey| self.situation.key(key).is_some_and(|k| k.facts.overlapped);
-            if chosen
-                .first()
-                .is_some_and(|first| alone(first.key) || alone(proposal.key))
+                || chosen.iter().any(is_double)
             {
                 continue;
             }
             let count = of_key.entry(proposal.key).or_default();
             if *count < self.width(proposal.key) {
                 *count += 1;
-                chosen.push(proposal);
+                chosen.push(proposal.clone());
             }
         }
         chosen
+    }
+}
+
+/// A ratio that lies, with 95 %, between `low` and `high`, as a normal logarithm.
+fn normal_of(low: f64, high: f64) -> Posterior {
+    let (low, high) = (low.max(1e-3).ln(), high.max(1e-3).ln());
+    Posterior {
+        mean: f64::midpoint(low, high),
+        variance: ((high - low) / 3.92).powi(2).max(1e-9),
+    }
+}
+
+/// Two independent opinions as one: each counts by its precision.
+fn together(a: Posterior, b: Posterior) -> Posterior {
+    let (pa, pb) = (1.0 / a.variance.max(1e-9), 1.0 / b.variance.max(1e-9));
+    Posterior {
+        mean: (pa * a.mean + pb * b.mean) / (pa + pb),
+        variance: 1.0 / (pa + pb),
     }
 }

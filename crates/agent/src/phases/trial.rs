@@ -6,9 +6,13 @@
 //! lease gives blocks of calls that ran next to blocks of incumbent calls: pairs, whatever the
 //! machine did meanwhile. Keys whose calls hide behind computation are judged by the iteration
 //! instead, because there a faster call can make a slower job.
+//!
+//! A contender starts with few calls and gets more as long as they do no harm. A failure ends whatever ran
+//! in that iteration, and nothing that could share its cause is tried after it.
 
 mod iterations;
 mod leases;
+mod shares;
 
 use ccl_core::{Candidate, Interval, Outcome, TraceEvent};
 use ccl_search::{Decision, SequentialComparison};
@@ -36,14 +40,31 @@ struct Contender {
     /// The value of a lease that took a key's only call, waiting for its partner.
     unpaired_us: Option<f64>,
     ended: Option<(Outcome, String)>,
+    /// Why the guard did not let it run any more, before anything was seen of it.
+    refused: Option<String>,
 }
 
 impl Contender {
     fn is_open(&self) -> bool {
         self.ended.is_none()
+            && self.refused.is_none()
             && self.comparison.pairs() < MOST_PAIRS
             && self.is_worth_pursuing()
             && self.comparison.decision() == Decision::Continue
+    }
+
+    /// Whether nothing was said about it yet.
+    fn is_undecided(&self) -> bool {
+        self.ended.is_none() && self.refused.is_none()
+    }
+
+    /// It cannot be tried any further without risking more harm than a trial may do.
+    fn end_as_too_risky(&mut self, has_run: bool) {
+        let because = "more calls could do more harm than a trial may".to_owned();
+        match has_run {
+            false => self.refused = Some(because),
+            true => self.ended = Some((Outcome::RolledBackNoDifference, because)),
+        }
     }
 
     fn is_worth_pursuing(&self) -> bool {
@@ -53,6 +74,14 @@ impl Contender {
 
     fn median(&self) -> Option<f64> {
         self.comparison.median_ratio()
+    }
+
+    /// The logarithm of candidate over incumbent with its variance: that of a median of so many
+    /// pairs (1.2533 deviations over the root of their number for a normal distribution).
+    fn estimate(&self) -> Option<(f64, f64)> {
+        let pairs = f64::from(self.comparison.pairs().max(1));
+        let log_ratio = self.median()?.ln();
+        Some((log_ratio, (1.2533 * 0.05_f64).powi(2) / pairs))
     }
 }
 
@@ -73,6 +102,7 @@ impl Tuner<'_> {
             comparison: SequentialComparison::new(TRIAL_ALPHA, this.options.minimum_effect),
             unpaired_us: None,
             ended: None,
+            refused: None,
         };
         let mut contenders: Vec<Contender> = candidates.into_iter().map(|c| new(c, self)).collect();
         let metric = if overlapped { "iteration" } else { "call" };
@@ -101,10 +131,18 @@ impl Tuner<'_> {
             .map(|c| c.candidate.id)
             .collect();
         for contender in contenders {
+            if let Some(reason) = contender.refused {
+                self.counts.trials = self.counts.trials.saturating_sub(1);
+                self.counts.refused += 1;
+                let candidate = contender.candidate;
+                self.emit(TraceEvent::Refused { candidate, reason })?;
+                continue;
+            }
             let ratio = contender.comparison.ratio();
             let pairs = contender.comparison.pairs();
             let won = winners.contains(&contender.candidate.id);
             let decision = contender.comparison.decision();
+            let estimate = contender.estimate();
             let Contender {
                 candidate, ended, ..
             } = contender;
@@ -151,6 +189,7 @@ impl Tuner<'_> {
                 because,
                 as_predicted,
             })?;
+            self.learn(&candidate, outcome, estimate);
             self.score(&candidate, outcome, ratio)?;
             self.file(candidate, outcome, ratio, pairs);
         }
@@ -180,9 +219,6 @@ impl Tuner<'_> {
             }
         } else {
             self.counts.rolled_back += 1;
-        }
-        if let Some(search) = self.searches.get_mut(&candidate.key) {
-            search.tell(candidate.choice, ratio.map(|r| r.median), outcome.is_kept());
         }
         self.tried.push(Tried {
             candidate,

@@ -7,6 +7,7 @@
 use ccl_core::{Interval, TraceEvent, Verdict};
 use ccl_search::{Decision, SequentialComparison, median, median_interval, relative_noise};
 
+use super::offline::{bus_gbs, statement};
 use crate::summary::Estimate;
 use crate::tuner::{RunError, Tuner};
 
@@ -49,10 +50,19 @@ impl Tuner<'_> {
             };
             #[allow(clippy::cast_precision_loss)] // counts of calls
             let all_us = state.facts.calls as f64 * call_us;
-            state.observed.bus_gbs *= state.observed.call_us / call_us;
+            state.observed.bus_gbs = bus_gbs(&state.facts, call_us);
             state.observed.call_us = call_us;
             state.observed.share = all_us / (iteration.median * 1e3);
             state.signals.iteration_spread = relative_noise(seen);
+        }
+        self.situation
+            .keys
+            .sort_by(|a, b| b.observed.share.total_cmp(&a.observed.share));
+        for index in 0..self.situation.keys.len() {
+            let observed = self.situation.keys[index].observed.clone();
+            let statement = statement(&observed, "in the job");
+            let evidence = self.observe(Some(observed.key), statement)?;
+            self.situation.keys[index].evidence = evidence;
         }
         self.emit(TraceEvent::BaselineMeasured {
             iteration_ms: Interval {

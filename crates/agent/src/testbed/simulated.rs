@@ -31,6 +31,9 @@ const CHUNK_LOG2: std::ops::RangeInclusive<u32> = 15..=21;
 const BLOCKS: u64 = 8;
 /// Noise streams of one key: one per lease and block, the incumbent's first.
 const STREAMS_OF_KEY: u64 = 4096;
+/// How long the simulated job is down when it has to be started again, microseconds: an assumption, for
+/// a scheduler and a checkpoint that are both quick.
+const RESTART_US: f64 = 120e6;
 /// First stream of the probes, far from those of the iterations.
 const PROBE_STREAMS: u64 = 1 << 40;
 
@@ -167,6 +170,69 @@ impl SimulatedTestbed {
         }
         Ok(known)
     }
+
+    /// Time of an iteration under what is approved if nothing disturbed it, microseconds: for whoever
+    /// judges the agent, never shown to it.
+    ///
+    /// # Errors
+    /// A configuration that does not compile.
+    pub fn noise_free_iteration_us(&mut self, approved: &Approved) -> Result<f64, TestbedError> {
+        let known = self.learn(approved)?;
+        let iteration_us = known.mixed_us(approved, &self.keys);
+        self.known = Some(known);
+        Ok(iteration_us)
+    }
+
+    /// The choices that somebody asked for and that run in an iteration.
+    fn asked_for(&self, approved: &Approved) -> Vec<(TaskKey, Choice)> {
+        let policy = &approved.configuration().policy;
+        let of_keys = self.keys.iter().filter_map(|facts| {
+            let choice = policy.choice_for(facts.key)?;
+            (approved.leased_calls(facts.key) < facts.calls).then_some((facts.key, choice))
+        });
+        let leased = approved.leases().iter().map(|l| (l.key, l.choice));
+        of_keys.chain(leased).collect()
+    }
+
+    /// What slowed calls add to an iteration, microseconds: as if nothing ran beside them.
+    fn slowed_us(&self, number: u64, approved: &Approved, known: &Known) -> f64 {
+        let policy = &approved.configuration().policy;
+        let mut added_us = 0.0;
+        for facts in &self.keys {
+            let mut add = |choice: &Choice, calls: u64, time: &IterationTime| {
+                let factor = self.scenario.calls_factor(number, facts.key, choice);
+                let call_us = time.keys.get(&facts.key).map_or(0.0, |k| k.call_us);
+                #[allow(clippy::cast_precision_loss)] // counts of calls
+                let calls = calls as f64;
+                added_us += calls * call_us * (factor - 1.0);
+            };
+            if let Some(choice) = policy.choice_for(facts.key) {
+                let left = facts.calls.saturating_sub(approved.leased_calls(facts.key));
+                add(&choice, left, &known.time);
+            }
+            for lease in approved.leases().iter().filter(|l| l.key == facts.key) {
+                if let Some(with) = known.with.get(&(lease.key, lease.choice)) {
+                    add(&lease.choice, lease.calls.min(facts.calls), with);
+                }
+            }
+        }
+        added_us
+    }
+}
+
+impl Known {
+    /// Time of an iteration some of whose calls are leased, microseconds: each lease shifts it by its
+    /// share of what it would do on all calls.
+    fn mixed_us(&self, approved: &Approved, keys: &[KeyFacts]) -> f64 {
+        let shifts = approved.leases().iter().filter_map(|lease| {
+            let with = self.with.get(&(lease.key, lease.choice))?;
+            let calls = keys.iter().find(|k| k.key == lease.key)?.calls.max(1);
+            #[allow(clippy::cast_precision_loss)] // counts of calls
+            let share = lease.calls.min(calls) as f64 / calls as f64;
+            Some(share * (with.iteration_us - self.time.iteration_us))
+        });
+        self.time.iteration_us + shifts.sum::<f64>()
+    }
 }
 
 fn legal(model: &IterationModel, key: TaskKey, bytes: u64) -> LegalChoices {
@@ -203,9 +269,14 @@ impl Testbed for SimulatedTestbed {
     fn run_iteration(&mut self, approved: &Approved) -> Result<IterationSample, TestbedError> {
         let number = self.iteration;
         self.iteration += 1;
-        let disturbance = match self.scenario.fate(number) {
+        let asked_for = self.asked_for(approved);
+        let disturbance = match self.scenario.fate_with(number, &asked_for) {
             Fate::Runs(factor) => factor,
-            Fate::Hangs => return Err(TestbedError::Hung { waited_s: 60.0 }),
+            Fate::Hangs => {
+                return Err(TestbedError::Hung {
+                    waited_s: approved.deadline_us() / 1e6,
+                });
+            }
             Fate::Fails => {
                 return Err(TestbedError::Failed {
                     reason: "a rank died".to_owned(),
@@ -213,7 +284,8 @@ impl Testbed for SimulatedTestbed {
             }
         };
         let known = self.learn(approved)?;
-        let mut iteration_us = known.time.iteration_us;
+        let mut iteration_us =
+            known.mixed_us(approved, &self.keys) + self.slowed_us(number, approved, &known);
         let mut keys = Vec::new();
         for (index, facts) in self.keys.iter().enumerate() {
             let Some(time) = known.time.keys.get(&facts.key) else {
@@ -236,6 +308,10 @@ impl Testbed for SimulatedTestbed {
             };
             let calls_of_block = (of_lease / blocks).max(1);
             let first_stream = (index as u64 + 1) * STREAMS_OF_KEY;
+            let policy = &approved.configuration().policy;
+            let slow = |choice: Option<Choice>| {
+                choice.map_or(1.0, |c| self.scenario.calls_factor(number, facts.key, &c))
+            };
             let sample = |mean_us: f64, lease: u64| -> Vec<f64> {
                 (0..blocks)
                     .map(|block| {
@@ -249,7 +325,7 @@ impl Testbed for SimulatedTestbed {
             let calls_us = if left == 0 {
                 Vec::new()
             } else {
-                sample(time.call_us, 0)
+                sample(time.call_us * slow(policy.choice_for(facts.key)), 0)
             };
             let mut lease_samples = Vec::new();
             for (lease, slot) in leases.iter().zip(1..) {
@@ -259,15 +335,10 @@ impl Testbed for SimulatedTestbed {
                 let call_us = with.keys.get(&lease.key).map_or(f64::NAN, |k| k.call_us);
                 lease_samples.push(LeaseSample {
                     choice: lease.choice,
-                    calls_us: sample(call_us, slot),
+                    calls_us: sample(call_us * slow(Some(lease.choice)), slot),
                 });
-                #[allow(clippy::cast_precision_loss)] // counts of calls
-                let share = lease.calls.min(facts.calls) as f64 / facts.calls.max(1) as f64;
-                iteration_us += share * (with.iteration_us - known.time.iteration_us);
             }
-            let choice = approved
-                .configuration()
-                .policy
+            let choice = policy
                 .choice_for(facts.key)
                 .or_else(|| self.untuned_choice(facts.key));
             keys.push(KeySample {
@@ -300,6 +371,10 @@ impl Testbed for SimulatedTestbed {
         let samples = samples.collect();
         self.probes += 1;
         Ok(samples)
+    }
+
+    fn recover(&mut self, _approved: &Approved) -> Result<f64, TestbedError> {
+        Ok(RESTART_US)
     }
 
     fn oracle_iteration_us(&self, choices: &[(TaskKey, Choice)]) -> Result<f64, TestbedError> {

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use ccl_agent::asker::Asker;
+use ccl_agent::expectation::Expectation;
 use ccl_agent::run_dir::{RunDir, write_atomically};
 use ccl_agent::summary::Summary;
 use ccl_agent::testbed::Testbed;
@@ -176,6 +177,8 @@ pub fn run(args: &TuneArgs) -> CommandResult {
         job.workload.nodes,
         job.workload.gpus_per_node,
     );
+    let expectation =
+        Expectation::new(&job.cluster, testbed.keys()).with_workload(&job.workload, &job.cluster);
     let mut tuner = Tuner::new(
         testbed.as_mut(),
         &job.cluster,
@@ -186,7 +189,8 @@ pub fn run(args: &TuneArgs) -> CommandResult {
         &knowledge,
         remembered,
         &interrupted,
-    );
+    )
+    .expecting(expectation);
     tuner.remember_scores(scores);
     let summary = tuner.run(&run_id).map_err(|error| failed(error, &folder))?;
     let (learnt, scored) = (tuner.learnt().to_vec(), tuner.scores(&run_id));

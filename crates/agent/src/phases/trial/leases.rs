@@ -1,7 +1,10 @@
 //! Trials on a few calls: all contenders in the same iterations, each block of leased calls paired
 //! with the incumbent's block beside it.
+//!
+//! Few contenders begin in one iteration, so that a failure has few suspects; each gets more calls from one
+//! iteration to the next as long as what is known of it allows for that.
 
-use ccl_core::{Outcome, TraceEvent};
+use ccl_core::{Outcome, StoppedBecause, TraceEvent};
 
 use super::Contender;
 use crate::guard::Lease;
@@ -10,6 +13,10 @@ use crate::tuner::{RunError, Tuner};
 
 /// Most iterations one trial of leases may take; a key with a single call needs two for a pair.
 const MOST_LEASE_ITERATIONS: u32 = 24;
+/// How far the median of a single pair of calls may be off, as a share; of n pairs, the root of n less.
+const CALL_PAIR_SPREAD: f64 = 0.3;
+/// A call that takes this many times as long as was feared before is more than slow.
+const ANOMALY: f64 = 2.0;
 
 impl Tuner<'_> {
     /// Leases all contenders in the same iterations until each is decided.
@@ -18,53 +25,37 @@ impl Tuner<'_> {
         round: u32,
         contenders: &mut [Contender],
     ) -> Result<(), RunError> {
-        for iteration in 0..MOST_LEASE_ITERATIONS {
-            let leases: Vec<Lease> = contenders
-                .iter()
-                .filter(|c| c.is_open() && c.unpaired_us.is_none())
-                .map(|c| Lease {
-                    key: c.candidate.key,
-                    choice: c.candidate.choice,
-                    calls: if iteration == 0 {
-                        self.guard.calls_of_a_canary(c.candidate.key)
-                    } else {
-                        self.guard.calls_of_one_lease(c.candidate.key)
-                    },
-                })
-                .collect();
+        for _ in 0..MOST_LEASE_ITERATIONS {
+            self.refuse_suspects(contenders);
             if !contenders.iter().any(Contender::is_open) {
                 break;
             }
-            let approved = self.guard.approve_with_leases(&self.incumbent, &leases)?;
-            if iteration == 0 {
-                let ids = contenders
-                    .iter()
-                    .map(|c| c.candidate.id)
-                    .collect::<Vec<_>>();
-                let first: u64 = leases.iter().map(|l| l.calls).sum();
-                let then: u64 = leases
-                    .iter()
-                    .map(|l| self.guard.calls_of_one_lease(l.key))
-                    .sum();
-                self.emit(TraceEvent::Applied {
-                    round,
-                    candidates: ids,
-                    how: format!(
-                        "{first} leased calls in the first iteration, then {then}, the incumbent \
-                         beside them"
-                    ),
-                })?;
-            }
-            match self.spend(&approved)? {
-                Ok(sample) => self.take_pairs(&sample, contenders, iteration == 0),
-                Err(error) => {
-                    fail_all(contenders, &error);
-                    break;
+            let leases = self.next_leases(contenders);
+            let waiting = contenders.iter().any(|c| c.unpaired_us.is_some());
+            if leases.is_empty() && !waiting {
+                for contender in contenders.iter_mut().filter(|c| c.is_open()) {
+                    contender.end_as_too_risky(contender.comparison.pairs() > 0);
                 }
+                break;
+            }
+            let approved = self.guard.approve_with_leases(&self.incumbent, &leases)?;
+            self.announce(round, &leases, contenders)?;
+            let was_new: Vec<Lease> = leases
+                .iter()
+                .copied()
+                .filter(|l| !self.guard.has_run(l.key, &l.choice))
+                .collect();
+            match self.spend(&approved)? {
+                Ok(sample) => {
+                    self.take_pairs(&sample, contenders);
+                    self.look_at_calls(contenders, &was_new)?;
+                    self.look_at_iteration(sample.iteration_us, &leases, contenders)?;
+                }
+                Err(error) => fail_leased(&leases, contenders, &error),
             }
             if self
                 .must_stop()
-                .is_some_and(|(why, _)| why != ccl_core::StoppedBecause::Budget)
+                .is_some_and(|(why, _)| why != StoppedBecause::Budget)
             {
                 break;
             }
@@ -72,8 +63,92 @@ impl Tuner<'_> {
         Ok(())
     }
 
-    fn take_pairs(&self, sample: &IterationSample, contenders: &mut [Contender], canary: bool) {
-        for contender in contenders.iter_mut().filter(|c| c.ended.is_none()) {
+    /// Contenders that share what may have made the job fail are not tried.
+    pub(super) fn refuse_suspects(&self, contenders: &mut [Contender]) {
+        for contender in contenders.iter_mut().filter(|c| c.is_open()) {
+            let (key, choice) = (contender.candidate.key, contender.candidate.choice);
+            if let Err(refusal) = self.guard.check_choice(key, &choice) {
+                match contender.comparison.pairs() {
+                    0 => contender.refused = Some(refusal.to_string()),
+                    _ => {
+                        contender.ended = Some((Outcome::RolledBackFailed, refusal.to_string()));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The next iteration's leases: as many calls as each has earned, as long as all of them together
+    /// stay within what trials may do to an iteration.
+    fn next_leases(&self, contenders: &[Contender]) -> Vec<Lease> {
+        let mut leases: Vec<Lease> = Vec::new();
+        let mut harm_left = self.guard.harm_allowed();
+        let mut new_left = self.guard.most_new();
+        for contender in contenders.iter().filter(|c| c.is_open()) {
+            if contender.unpaired_us.is_some() {
+                continue;
+            }
+            let (key, choice) = (contender.candidate.key, contender.candidate.choice);
+            let is_new = !self.guard.has_run(key, &choice);
+            if is_new && new_left == 0 {
+                continue;
+            }
+            let leased: u64 = leases
+                .iter()
+                .filter(|l| l.key == key)
+                .map(|l| l.calls)
+                .sum();
+            let room = self.guard.most_leased(key).saturating_sub(leased);
+            let calls = self.guard.next_calls(key, &choice);
+            let calls = calls.min(self.guard.calls_of_one_lease(key)).min(room);
+            let lease = Lease { key, choice, calls };
+            let harm = self.guard.harm_of(&lease);
+            if calls == 0 || harm > harm_left {
+                continue;
+            }
+            harm_left -= harm;
+            new_left -= usize::from(is_new);
+            leases.push(lease);
+        }
+        leases
+    }
+
+    /// Says which contenders run for the first time, and on how much.
+    fn announce(
+        &mut self,
+        round: u32,
+        leases: &[Lease],
+        contenders: &[Contender],
+    ) -> Result<(), RunError> {
+        let begins = |c: &&Contender| {
+            c.comparison.pairs() == 0
+                && c.unpaired_us.is_none()
+                && leases
+                    .iter()
+                    .any(|l| l.key == c.candidate.key && l.choice == c.candidate.choice)
+        };
+        let beginning: Vec<u32> = contenders
+            .iter()
+            .filter(begins)
+            .map(|c| c.candidate.id)
+            .collect();
+        if beginning.is_empty() {
+            return Ok(());
+        }
+        let all: u64 = leases.iter().map(|l| l.calls).sum();
+        self.emit(TraceEvent::Applied {
+            round,
+            candidates: beginning,
+            how: format!(
+                "{all} leased calls, of {} choices, in the next iteration, the incumbent beside them; \
+                 then more as long as they do no harm",
+                leases.len()
+            ),
+        })
+    }
+
+    fn take_pairs(&self, sample: &IterationSample, contenders: &mut [Contender]) {
+        for contender in contenders.iter_mut().filter(|c| c.is_undecided()) {
             let Some(key) = sample
                 .keys
                 .iter()
@@ -99,19 +174,105 @@ impl Tuner<'_> {
             for (&incumbent_us, &candidate_us) in key.calls_us.iter().zip(&leased.calls_us) {
                 contender.comparison.push(incumbent_us, candidate_us);
             }
-            let ratio = contender.median().unwrap_or(1.0);
-            if canary && self.guard.canary_failed(ratio) {
-                contender.ended = Some((
-                    Outcome::RolledBackCanary,
-                    format!("the first calls took {ratio:.2} times as long; no more were spent"),
-                ));
+        }
+    }
+
+    /// What the calls showed becomes what is known of each; one whose first calls are too slow is out.
+    fn look_at_calls(
+        &mut self,
+        contenders: &mut [Contender],
+        was_new: &[Lease],
+    ) -> Result<(), RunError> {
+        for contender in contenders.iter_mut().filter(|c| c.is_undecided()) {
+            let (key, choice) = (contender.candidate.key, contender.candidate.choice);
+            let Some(ratio) = contender.median() else {
+                continue;
+            };
+            let upper = upper_call_ratio(ratio, contender.comparison.pairs());
+            let harm = self.guard.harm_of_calls(key, &choice, upper);
+            self.guard.learn_harm(key, &choice, harm);
+            let is_first = was_new.iter().any(|l| l.key == key && l.choice == choice);
+            if is_first || contender.comparison.pairs() <= 1 {
+                self.look_at_canary(contender, ratio)?;
             }
         }
+        Ok(())
+    }
+
+    /// Judges the first calls of a contender by their time.
+    pub(super) fn look_at_canary(
+        &mut self,
+        contender: &mut Contender,
+        ratio: f64,
+    ) -> Result<(), RunError> {
+        if !self.guard.canary_failed(ratio) {
+            return Ok(());
+        }
+        let (key, choice) = (contender.candidate.key, contender.candidate.choice);
+        contender.ended = Some((
+            Outcome::RolledBackCanary,
+            format!("the first calls took {ratio:.2} times as long; no more were spent"),
+        ));
+        let feared = self.guard.risk(key, &choice).map(|r| r.call_ratio);
+        match feared.filter(|feared| ratio > ANOMALY * feared.max(1.0)) {
+            Some(feared) => {
+                let symptom = format!(
+                    "its calls took {ratio:.2} times as long, at most {feared:.2} was to be expected: \
+                     there is more behind it"
+                );
+                self.distrust(&[(key, choice)], &symptom)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// An iteration far beyond anything its leased calls could add up to, with the machine back to normal
+    /// right after it: whatever ran in it is not tried again.
+    pub(super) fn look_at_iteration(
+        &mut self,
+        iteration_us: f64,
+        leases: &[Lease],
+        contenders: &mut [Contender],
+    ) -> Result<(), RunError> {
+        if leases.is_empty() || !self.is_out_of_bounds(iteration_us) {
+            return Ok(());
+        }
+        let without = self.approved_incumbent()?;
+        let Ok(after) = self.spend(&without)? else {
+            return Ok(());
+        };
+        if self.is_out_of_bounds(after.iteration_us) {
+            // The machine is slow by itself.
+            return Ok(());
+        }
+        let ratio = iteration_us / after.iteration_us;
+        let because = format!(
+            "the iteration took {ratio:.2} times as long as the one after it without what was on trial"
+        );
+        let blamed: Vec<_> = leases.iter().map(|l| (l.key, l.choice)).collect();
+        for contender in contenders.iter_mut() {
+            let found = (contender.candidate.key, contender.candidate.choice);
+            if blamed.contains(&found) && contender.ended.is_none() {
+                contender.ended = Some((Outcome::RolledBackIteration, because.clone()));
+            }
+        }
+        self.distrust(&blamed, &because)
     }
 }
 
-fn fail_all(contenders: &mut [Contender], error: &TestbedError) {
+/// Upper bound of a ratio of call times from the median of so many pairs.
+pub(super) fn upper_call_ratio(median: f64, pairs: u32) -> f64 {
+    median * (1.0 + CALL_PAIR_SPREAD / f64::from(pairs.max(1)).sqrt())
+}
+
+/// Those that ran in an iteration that failed are out; the others have nothing to do with it.
+fn fail_leased(leases: &[Lease], contenders: &mut [Contender], error: &TestbedError) {
     for contender in contenders.iter_mut().filter(|c| c.ended.is_none()) {
-        contender.ended = Some((Outcome::RolledBackFailed, error.to_string()));
+        let ran = leases
+            .iter()
+            .any(|l| l.key == contender.candidate.key && l.choice == contender.candidate.choice);
+        if ran {
+            contender.ended = Some((Outcome::RolledBackFailed, error.to_string()));
+        }
     }
 }

@@ -11,30 +11,15 @@
 
 use ccl_core::Interval;
 
-use crate::interval::{median, sorted};
-
-/// Where a comparison stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
-    /// Not decided.
-    Continue,
-    /// The candidate's median is lower, beyond doubt and by more than the smallest effect.
-    Faster,
-    /// It is higher.
-    Slower,
-    /// Any difference is below what matters, or cannot be told from the noise.
-    NoDifference,
-}
-
-/// Pairs after which a comparison whose estimate is below the smallest effect is given up.
-const FUTILE_AFTER: u32 = 16;
+use super::interval::{median, sorted};
+use super::pairs::{Decision, FUTILE_AFTER, Pairs};
 
 /// One comparison of a candidate with an incumbent.
 #[derive(Clone, Debug)]
 pub struct SequentialComparison {
     alpha: f64,
     minimum_effect: f64,
-    log_ratios: Vec<f64>,
+    pairs: Pairs,
 }
 
 impl SequentialComparison {
@@ -44,33 +29,30 @@ impl SequentialComparison {
         Self {
             alpha,
             minimum_effect,
-            log_ratios: Vec::new(),
+            pairs: Pairs::default(),
         }
     }
 
     /// Adds a pair; times in any unit, both the same. A pair without two positive, finite times
     /// is no pair.
     pub fn push(&mut self, incumbent: f64, candidate: f64) {
-        let log_ratio = (candidate / incumbent).ln();
-        if log_ratio.is_finite() && incumbent > 0.0 {
-            self.log_ratios.push(log_ratio);
-        }
+        self.pairs.push(incumbent, candidate);
     }
 
     /// Pairs taken.
     pub fn pairs(&self) -> u32 {
-        u32::try_from(self.log_ratios.len()).unwrap_or(u32::MAX)
+        self.pairs.count()
     }
 
     /// Median of candidate / incumbent so far.
     pub fn median_ratio(&self) -> Option<f64> {
-        median(&self.log_ratios).map(f64::exp)
+        self.pairs.median().map(f64::exp)
     }
 
     /// The same with an interval that holds at every moment; `None` while there are too few pairs
     /// to bound it on both sides.
     pub fn ratio(&self) -> Option<Interval> {
-        let sorted = sorted(&self.log_ratios);
+        let sorted = sorted(&self.pairs.log_ratios);
         let n = sorted.len();
         // All but `outside` values lie on one side of a threshold: evidence that the median does
         // too, wrong with a chance of alpha / 2 over all time.
@@ -88,13 +70,14 @@ impl SequentialComparison {
 
     /// Where it stands now.
     pub fn decision(&self) -> Decision {
-        let n = self.log_ratios.len();
-        let Some(middle) = median(&self.log_ratios) else {
+        let log_ratios = &self.pairs.log_ratios;
+        let n = log_ratios.len();
+        let Some(middle) = self.pairs.median() else {
             return Decision::Continue;
         };
         let needed = (2.0 / self.alpha).ln();
-        let below = self.log_ratios.iter().filter(|r| **r < 0.0).count();
-        let above = self.log_ratios.iter().filter(|r| **r > 0.0).count();
+        let below = log_ratios.iter().filter(|r| **r < 0.0).count();
+        let above = log_ratios.iter().filter(|r| **r > 0.0).count();
         let faster = (1.0 - self.minimum_effect).ln();
         let slower = -faster;
         if log_evidence(below, n) >= needed && middle <= faster {
@@ -118,7 +101,7 @@ impl SequentialComparison {
 /// Log of the evidence of `wins` among `n` fair coins against "at most half": the mixture over a
 /// uniform prior of the winning chance on (1/2, 1]. A sum of binomial tails gives it in closed
 /// form: 2^n * 2 * B(wins + 1, losses + 1) * P(Beta > 1/2).
-fn log_evidence(wins: usize, n: usize) -> f64 {
+pub(super) fn log_evidence(wins: usize, n: usize) -> f64 {
     // Logs of the factorials up to (n + 1)!, so that every coefficient is three look-ups.
     let mut ln_factorial = vec![0.0_f64; n + 2];
     for k in 2..n + 2 {

@@ -5,22 +5,23 @@
 
 use ccl_core::Interval;
 
-/// The median; `None` of nothing. Even counts give the mean of the middle two.
+/// The median of the finite values; `None` of nothing. Even counts give the mean of the middle two.
 pub fn median(values: &[f64]) -> Option<f64> {
-    let sorted = sorted(values);
-    let middle = sorted.len() / 2;
-    match sorted.len() {
-        0 => None,
-        n if n % 2 == 1 => sorted.get(middle).copied(),
-        _ => Some(f64::midpoint(
-            *sorted.get(middle - 1)?,
-            *sorted.get(middle)?,
-        )),
+    let mut values: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
+    if values.is_empty() {
+        return None;
+    }
+    let (middle, is_odd) = (values.len() / 2, values.len() % 2 == 1);
+    let (below, upper, _) = values.select_nth_unstable_by(middle, f64::total_cmp);
+    let lower = below.iter().copied().max_by(f64::total_cmp);
+    match lower {
+        Some(lower) if !is_odd => Some(f64::midpoint(lower, *upper)),
+        _ => Some(*upper),
     }
 }
 
 /// Finite values in ascending order.
-pub(crate) fn sorted(values: &[f64]) -> Vec<f64> {
+pub(super) fn sorted(values: &[f64]) -> Vec<f64> {
     let mut sorted: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
     sorted.sort_by(f64::total_cmp);
     sorted
@@ -60,12 +61,16 @@ fn below_the_middle(n: usize) -> Option<usize> {
     Some(k)
 }
 
-/// Robust relative standard deviation: 1.4826 x the median absolute deviation over the median
-/// (the factor makes it the standard deviation of a normal distribution).
+/// Robust relative standard deviation, by the median absolute deviation.
 pub fn relative_noise(values: &[f64]) -> Option<f64> {
     let middle = median(values)?;
-    let deviations: Vec<f64> = values.iter().map(|v| (v - middle).abs()).collect();
-    Some(1.4826 * median(&deviations)? / middle)
+    Some(median_absolute_deviation(values, middle)? / middle)
+}
+
+/// 1.4826 x the median distance from `centre`: the standard deviation of a normal distribution.
+pub(super) fn median_absolute_deviation(values: &[f64], centre: f64) -> Option<f64> {
+    let deviations: Vec<f64> = values.iter().map(|v| (v - centre).abs()).collect();
+    Some(1.4826 * median(&deviations)?)
 }
 
 #[cfg(test)]
@@ -82,6 +87,14 @@ mod tests {
         let found = median_interval(&values[..5]).unwrap();
         assert_eq!(found.ci95, [1.0, 5.0]);
         assert!(median_interval(&[]).is_none());
+    }
+
+    #[test]
+    fn the_median_is_that_of_the_sorted_values() {
+        assert_eq!(median(&[3.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(median(&[4.0, f64::NAN, 1.0, 3.0, 2.0]), Some(2.5));
+        assert_eq!(median(&[7.0]), Some(7.0));
+        assert_eq!(median(&[f64::INFINITY]), None);
     }
 
     #[test]

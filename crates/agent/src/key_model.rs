@@ -1,0 +1,280 @@
+//! What is believed of the choices of one key, and which of them to try next.
+//!
+//! Coordinate descent first where nothing is known: cheap, and every step explains itself. A
+//! Gaussian process as soon as there is something to learn from, at once where a cheaper source says
+//! something of every choice; a forest where the process cannot be had. Whoever proposed a choice,
+//! its trial is told here. All times are logarithms of ratios to untuned NCCL. The model neither
+//! measures nor decides; what it says is a candidate like any other.
+
+use std::collections::BTreeMap;
+
+use ccl_core::Choice;
+use ccl_search::surrogate::{
+    BayesianSearch, Posterior, Settings, Source, Surrogate, SurrogateError,
+};
+use ccl_search::{ChoiceSpace, Forest, ForestOptions, KeySearch, Space};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use crate::arbiter::expected_improvement;
+
+/// Trials told before a Gaussian process without any source is asked: with fewer, the descent's
+/// next step is as good and can be explained.
+const DESCENT_TRIALS: usize = 8;
+/// Deviation of what is believed of a choice that no model can say anything of, logarithm.
+const NO_IDEA: f64 = 0.2;
+
+/// Logarithms of time ratios to untuned NCCL that a cheaper source gives.
+pub struct CheapFigures {
+    /// Its name, for people.
+    pub name: String,
+    /// Choice to logarithm.
+    pub figures: BTreeMap<Choice, f64>,
+}
+
+/// One choice worth a trial.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Suggestion {
+    /// The choice.
+    pub choice: Choice,
+    /// One sentence.
+    pub because: String,
+    /// What is believed of it.
+    pub belief: Posterior,
+}
+
+/// One trial as the model was told it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observation {
+    /// What was tried.
+    pub choice: Choice,
+    /// Logarithm of its time over untuned NCCL's; infinite where it failed.
+    pub log_ratio: f64,
+    /// Variance of that.
+    pub variance: f64,
+}
+
+/// The model of one key.
+pub struct KeyModel {
+    space: Space,
+    choices: ChoiceSpace,
+    descent: KeySearch,
+    process: BayesianSearch,
+    rng: ChaCha8Rng,
+    observations: Vec<Observation>,
+    /// Logarithm of the incumbent's time over untuned NCCL's, and its variance.
+    incumbent: (f64, f64),
+}
+
+impl KeyModel {
+    /// A model of a space, around what NCCL runs, with cheaper sources, the one believed first in
+    /// front.
+    pub fn new(
+        space: Space,
+        untuned: Option<Choice>,
+        sources: Vec<CheapFigures>,
+        seed: u64,
+    ) -> Self {
+        let choices = ChoiceSpace::new(&space);
+        let sources = sources.into_iter().map(|cheap| {
+            let figures: BTreeMap<_, f64> = cheap
+                .figures
+                .iter()
+                .filter_map(|(choice, figure)| Some((choices.point(choice)?.clone(), *figure)))
+                .collect();
+            Source::new(cheap.name, choices.mixed(), move |point| {
+                figures.get(point).copied()
+            })
+        });
+        let rng = ChaCha8Rng::seed_from_u64(seed);
+        let settings = Settings {
+            initial: 0,
+            ..Settings::default()
+        };
+        let mut process = BayesianSearch::new(
+            choices.mixed().clone(),
+            sources.collect(),
+            settings,
+            rng.clone(),
+        );
+        // What NCCL runs is the unit of everything else.
+        let runs = untuned.and_then(|c| {
+            let pair = Choice::new(c.algorithm, c.protocol);
+            choices.point(&c).or_else(|| choices.point(&pair)).cloned()
+        });
+        if let Some(point) = runs {
+            process.tell_noisy(&point, 0.0, 0.0);
+        }
+        Self {
+            descent: KeySearch::new(space.clone(), untuned),
+            space,
+            choices,
+            process,
+            rng,
+            observations: Vec::new(),
+            incumbent: (0.0, 0.0),
+        }
+    }
+
+    /// Where it searches.
+    pub fn space(&self) -> &Space {
+        &self.space
+    }
+
+    /// The cheaper source that is believed at present.
+    pub fn source(&self) -> Option<&str> {
+        self.process.source()
+    }
+
+    /// Every trial told.
+    pub fn observations(&self) -> &[Observation] {
+        &self.observations
+    }
+
+    /// What is believed of a choice, as the logarithm of its time over the incumbent's; `None`
+    /// where no model says anything yet.
+    pub fn belief(&self, choice: &Choice) -> Option<Posterior> {
+        if self.source().is_none() && self.observations.is_empty() {
+            return None;
+        }
+        let posterior = self.process.predict(self.choices.point(choice)?);
+        Some(self.beside_incumbent(posterior))
+    }
+
+    fn beside_incumbent(&self, posterior: Posterior) -> Posterior {
+        Posterior {
+            mean: posterior.mean - self.incumbent.0,
+            variance: posterior.variance,
+        }
+    }
+
+    /// Up to `count` open choices worth a trial, the most promising first.
+    pub fn suggest(&mut self, count: usize, is_open: &dyn Fn(&Choice) -> bool) -> Vec<Suggestion> {
+        if self.source().is_none() && self.observations.len() < DESCENT_TRIALS {
+            let found = self.descend(count, is_open);
+            if !found.is_empty() {
+                return found;
+            }
+        }
+        let choices = self.choices.clone();
+        let allowed = |point: &_| choices.choice(point).is_some_and(|c| is_open(&c));
+        match self.process.ask_batch(count, &allowed) {
+            Ok(batch) => batch
+                .into_iter()
+                .filter_map(|(point, expected)| {
+                    let belief = self.beside_incumbent(Posterior {
+                        mean: expected.mean,
+                        variance: expected.deviation.powi(2),
+                    });
+                    let from = self.source().map_or(String::new(), |s| format!(" and {s}"));
+                    Some(Suggestion {
+                        choice: choices.choice(&point)?,
+                        because: sentence(
+                            belief,
+                            &format!("a Gaussian process over {} trials{from}", self.told()),
+                        ),
+                        belief,
+                    })
+                })
+                .collect(),
+            Err(SurrogateError::NothingLeft) => Vec::new(),
+            Err(_) => self.ask_forest(count, is_open),
+        }
+    }
+
+    fn told(&self) -> usize {
+        self.observations.len()
+    }
+
+    fn descend(&mut self, count: usize, is_open: &dyn Fn(&Choice) -> bool) -> Vec<Suggestion> {
+        loop {
+            let asked = self.descent.ask(count);
+            if asked.is_empty() {
+                return Vec::new();
+            }
+            let found: Vec<Suggestion> = asked
+                .into_iter()
+                .filter(|(choice, _)| is_open(choice))
+                .map(|(choice, because)| Suggestion {
+                    choice,
+                    because,
+                    belief: self.belief(&choice).unwrap_or(Posterior {
+                        mean: 0.0,
+                        variance: NO_IDEA.powi(2),
+                    }),
+                })
+                .collect();
+            if !found.is_empty() {
+                return found;
+            }
+        }
+    }
+
+    fn ask_forest(&mut self, count: usize, is_open: &dyn Fn(&Choice) -> bool) -> Vec<Suggestion> {
+        let told: Vec<_> = self
+            .observations
+            .iter()
+            .filter_map(|o| Some((self.choices.point(&o.choice)?.clone(), o.log_ratio)))
+            .collect();
+        let options = ForestOptions::default();
+        let space = self.choices.mixed().clone();
+        let Some(forest) = Forest::fit(&space, &told, &options, &mut self.rng) else {
+            return Vec::new();
+        };
+        let mut ranked: Vec<(f64, Suggestion)> = self
+            .choices
+            .iter()
+            .filter(|(_, choice)| is_open(choice))
+            .map(|(point, choice)| {
+                let (mean, variance) = forest.predict(point);
+                let belief = self.beside_incumbent(Posterior { mean, variance });
+                let suggestion = Suggestion {
+                    choice: *choice,
+                    because: sentence(belief, &format!("a forest over {} trials", self.told())),
+                    belief,
+                };
+                (saving(belief), suggestion)
+            })
+            .collect();
+        ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
+        ranked.into_iter().take(count).map(|(_, s)| s).collect()
+    }
+
+    /// How a trial ended: the logarithm of candidate over incumbent with its variance, infinite
+    /// where the candidate failed.
+    pub fn observe(&mut self, choice: Choice, log_ratio: f64, variance: f64, kept: bool) {
+        let value = log_ratio + self.incumbent.0;
+        let variance = variance + self.incumbent.1;
+        self.descent.tell(choice, Some(log_ratio.exp()), kept);
+        if let Some(point) = self.choices.point(&choice) {
+            self.process.tell_noisy(point, value, variance);
+        }
+        self.observations.push(Observation {
+            choice,
+            log_ratio: value,
+            variance,
+        });
+        if kept {
+            self.incumbent = (value, variance);
+        }
+    }
+}
+
+/// Expected saving by a choice over the incumbent, as a share of the time they take.
+pub fn saving(belief: Posterior) -> f64 {
+    expected_improvement(-belief.mean, belief.variance.sqrt().max(1e-9))
+}
+
+fn sentence(belief: Posterior, model: &str) -> String {
+    let percent = 100.0 * (1.0 - belief.mean.exp());
+    let deviation = 100.0 * belief.variance.sqrt();
+    let (size, word) = if percent >= 0.0 {
+        (percent, "less")
+    } else {
+        (-percent, "more")
+    };
+    format!("{model} expects {size:.1} % {word} time than what runs, give or take {deviation:.1}")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,199 @@
+//! Screening by micro-benchmark: one parameter at a time around what runs, outside the job.
+//!
+//! Only where calls outside the job are cheap beside its iterations (the price is in
+//! [`TuneOptions::probe_iterations`](crate::tuner::TuneOptions)). What cannot matter is set aside with
+//! the evidence for it.
+
+use ccl_core::{Algorithm, Choice, Protocol, TaskKey, TraceEvent, format_bytes};
+use ccl_search::Space;
+
+use crate::oracle::space_of;
+use crate::situation::KeyState;
+use crate::tuner::{RunError, Tuner};
+
+/// A pair this many times slower than the best is not tried in the job.
+const HOPELESS_RATIO: f64 = 2.0;
+/// A parameter whose levels differ by less than this is not searched.
+const NO_EFFECT: f64 = 0.01;
+/// Most keys that are probed: the rest cannot matter.
+const MOST_PROBED_KEYS: usize = 12;
+
+impl Tuner<'_> {
+    /// Screens the keys, largest share first, as long as the price is left.
+    pub(super) fn screen_keys(&mut self) -> Result<(), RunError> {
+        for index in 0..self.situation.keys.len().min(MOST_PROBED_KEYS) {
+            self.screen(index)?;
+        }
+        Ok(())
+    }
+
+    /// One parameter at a time around NCCL's own choice; prunes what the probes speak against.
+    fn screen(&mut self, index: usize) -> Result<(), RunError> {
+        let Some(state) = self.situation.keys.get(index).cloned() else {
+            return Ok(());
+        };
+        let key = state.facts.key;
+        let mut space = space_of(&state.facts);
+        if space.only.is_none() {
+            self.screen_pairs(index, &state, &mut space)?;
+            if let Some(running) = state.observed.choice {
+                let pair = Choice::new(running.algorithm, running.protocol);
+                self.screen_levels(key, pair, state.observed.call_us, &mut space)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn screen_pairs(
+        &mut self,
+        index: usize,
+        state: &KeyState,
+        space: &mut Space,
+    ) -> Result<(), RunError> {
+        let key = state.facts.key;
+        let mut probed = Vec::new();
+        for &(a, p) in &state.facts.legal.pairs {
+            if let Some(us) = self.probe_us(key, Some(Choice::new(a, p))) {
+                probed.push(((a, p), us));
+            }
+        }
+        let words = |pairs: &[((Algorithm, Protocol), f64)]| {
+            let each: Vec<_> = pairs
+                .iter()
+                .map(|((a, p), us)| format!("{a}/{p} {us:.0} us"))
+                .collect();
+            each.join(", ")
+        };
+        let statement = format!("{key} outside the job: {}", words(&probed));
+        let evidence = self.observe(Some(key), statement)?;
+        let best = probed
+            .iter()
+            .map(|(_, us)| *us)
+            .fold(state.observed.call_us, f64::min);
+        let hopeless: Vec<_> = probed
+            .into_iter()
+            .filter(|(_, us)| *us > HOPELESS_RATIO * best)
+            .collect();
+        if hopeless.is_empty() {
+            return Ok(());
+        }
+        let before = space.size();
+        space
+            .pairs
+            .retain(|pair| !hopeless.iter().any(|(h, _)| h == pair));
+        if let Some(state) = self.situation.keys.get_mut(index) {
+            state.hopeless = hopeless.iter().map(|(pair, _)| *pair).collect();
+        }
+        self.emit(TraceEvent::Pruned {
+            key,
+            dropped: words(&hopeless),
+            because: format!("more than {HOPELESS_RATIO} times the best pair's {best:.0} us"),
+            evidence: vec![evidence],
+            before,
+            after: space.size(),
+        })
+    }
+
+    /// Channels and chunk at the running pair: drops levels that are hopeless, and a dimension
+    /// that does nothing, unless the two together do.
+    fn screen_levels(
+        &mut self,
+        key: TaskKey,
+        pair: Choice,
+        default_us: f64,
+        space: &mut Space,
+    ) -> Result<(), RunError> {
+        let mut channels = Vec::new();
+        for &n in &space.channels {
+            channels.extend(
+                self.probe_us(key, Some(pair.with_channels(n)))
+                    .map(|us| (n, us)),
+            );
+        }
+        let mut chunks = Vec::new();
+        if pair.protocol == Protocol::Simple {
+            for &n in &space.chunk_bytes {
+                let us = self.probe_us(key, Some(pair.with_chunk_bytes(n)));
+                chunks.extend(us.map(|us| (n, us)));
+            }
+        }
+        if channels.is_empty() && chunks.is_empty() {
+            return Ok(());
+        }
+        let mut corners = Vec::new();
+        let ends = |levels: &[(u64, f64)]| -> Vec<u64> {
+            levels
+                .first()
+                .into_iter()
+                .chain(levels.last())
+                .map(|(n, _)| *n)
+                .collect()
+        };
+        let counts: Vec<(u64, f64)> = channels
+            .iter()
+            .map(|(n, us)| (u64::from(*n), *us))
+            .collect();
+        for c in ends(&counts) {
+            for k in ends(&chunks) {
+                let channels = u32::try_from(c).unwrap_or(u32::MAX);
+                let corner = pair.with_channels(channels).with_chunk_bytes(k);
+                corners.extend(self.probe_us(key, Some(corner)));
+            }
+        }
+        let shown = |levels: &[(u64, f64)], bytes: bool| {
+            let name = |n: u64| {
+                if bytes {
+                    format_bytes(n)
+                } else {
+                    n.to_string()
+                }
+            };
+            let each: Vec<_> = levels
+                .iter()
+                .map(|(n, us)| format!("{} {us:.0} us", name(*n)))
+                .collect();
+            each.join(", ")
+        };
+        let evidence = self.observe(
+            Some(key),
+            format!(
+                "{key} outside the job with {pair}, NCCL's own {default_us:.0} us; by channels: {}; \
+                 by chunk: {}",
+                shown(&counts, false),
+                if chunks.is_empty() { "-".to_owned() } else { shown(&chunks, true) }
+            ),
+        )?;
+        let flat = |times: &mut dyn Iterator<Item = f64>| {
+            let (low, high) = times.fold((default_us, default_us), |(l, h), us| {
+                (l.min(us), h.max(us))
+            });
+            high < low * (1.0 + NO_EFFECT)
+        };
+        let before = space.size();
+        let mut dropped = Vec::new();
+        if flat(&mut corners.iter().copied()) {
+            if flat(&mut counts.iter().map(|(_, us)| *us)) {
+                space.channels.clear();
+                dropped.push("channels");
+            }
+            if flat(&mut chunks.iter().map(|(_, us)| *us)) {
+                space.chunk_bytes.clear();
+                dropped.push("chunk");
+            }
+        }
+        if dropped.is_empty() || space.size() == before {
+            return Ok(());
+        }
+        self.emit(TraceEvent::Pruned {
+            key,
+            dropped: dropped.join(" and "),
+            because: format!(
+                "no level, alone or with the other, changes the call by {:.0} %",
+                100.0 * NO_EFFECT
+            ),
+            evidence: vec![evidence],
+            before,
+            after: space.size(),
+        })
+    }
+}

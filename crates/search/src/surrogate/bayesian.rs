@@ -1,0 +1,388 @@
+//! Bayesian optimisation of a mixed space: a Gaussian process and log expected improvement.
+//!
+//! Ask and tell, one point or a batch, with what is expected of each point so that a caller can
+//! say why, and can judge whether it is worth a trial. Cheap sources, where given, take the place
+//! of an initial design. It measures nothing and decides nothing about noise: the caller tells
+//! values with their variances.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+use super::acquisition::log_expected_improvement;
+use super::candidates;
+use super::gaussian_process::GaussianProcess;
+use super::kernel::{Block, Kernel};
+use super::prior::{Belief, Contest, Source};
+use super::{Posterior, Surrogate, SurrogateError};
+use crate::optimiser::{History, Optimiser};
+use crate::space::{MixedSpace, Point};
+
+/// What is expected of a proposed point, in logarithms of times.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Expected {
+    /// Expected logarithm of its time.
+    pub mean: f64,
+    /// Standard deviation of that, measurement noise aside.
+    pub deviation: f64,
+    /// Logarithm of the improvement to be expected over the best point known, itself a difference
+    /// of logarithms of times.
+    pub log_improvement: f64,
+}
+
+/// What may be chosen about a search.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Well-spread points measured first where no source says anything.
+    pub initial: usize,
+    /// How often [`Optimiser::ask`] proposes the same point; a caller of
+    /// [`BayesianSearch::ask_batch`] decides that itself.
+    pub repeats: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            initial: 10,
+            repeats: 2,
+        }
+    }
+}
+
+/// Draws that a well-spread point is the best of.
+const SPREAD_DRAWS: usize = 100;
+/// Best points whose surroundings are candidates.
+const BEST: usize = 5;
+/// Multiplications spent on exact variances for one suggestion.
+const EXACT_COST: usize = 5_000_000;
+
+#[derive(Clone, Debug)]
+struct Model {
+    source: Option<Source>,
+    process: GaussianProcess,
+    /// Why it can be had no longer.
+    failure: Option<SurrogateError>,
+}
+
+impl Model {
+    fn belief(&self, point: &Point) -> Belief {
+        let source = self.source.as_ref();
+        source.map_or(Belief::CONSTANT, |source| source.belief(point))
+    }
+
+    fn predict(&self, point: &Point) -> Posterior {
+        self.process.predict(point, self.belief(point))
+    }
+
+    fn tell(&mut self, point: &Point, value: f64, variance: f64) {
+        if self.failure.is_none() {
+            let belief = self.belief(point);
+            self.failure = self.process.tell(point, belief, value, variance).err();
+        }
+    }
+
+    fn sketch(&self, points: &[Point]) -> Vec<Posterior> {
+        let beliefs: Vec<Belief> = points.iter().map(|point| self.belief(point)).collect();
+        let block = Block::new(self.process.kernel(), points);
+        self.process.sketch(&block, &beliefs)
+    }
+}
+
+/// A search by a Gaussian process.
+#[derive(Clone, Debug)]
+pub struct BayesianSearch {
+    space: MixedSpace,
+    settings: Settings,
+    /// Every point, of a small space.
+    whole: Option<Vec<Point>>,
+    /// One for each source, the better first, and one without.
+    models: Vec<Model>,
+    contest: Contest,
+    history: History,
+    /// How often each point was told.
+    told: BTreeMap<Point, usize>,
+    failed: BTreeSet<Point>,
+    /// As before anything is learnt: what "well spread" is measured by.
+    plain: Kernel,
+    rng: ChaCha8Rng,
+}
+
+impl BayesianSearch {
+    /// A search of a space, with cheap sources, the one believed first in front.
+    pub fn new(
+        space: MixedSpace,
+        sources: Vec<Source>,
+        settings: Settings,
+        rng: ChaCha8Rng,
+    ) -> Self {
+        let process = GaussianProcess::new(&space);
+        let models = sources.into_iter().map(Some).chain([None]);
+        Self {
+            models: models
+                .map(|source| Model {
+                    source,
+                    process: process.clone(),
+                    failure: None,
+                })
+                .collect(),
+            whole: candidates::whole(&space),
+            plain: process.kernel().clone(),
+            space,
+            settings,
+            contest: Contest::default(),
+            history: History::default(),
+            told: BTreeMap::new(),
+            failed: BTreeSet::new(),
+            rng,
+        }
+    }
+
+    /// Name of the source that is believed at present; `None` where none is.
+    pub fn source(&self) -> Option<&str> {
+        self.model().source.as_ref().map(Source::name)
+    }
+
+    /// What was told, values as logarithms.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Tells the logarithm of a time, or of a ratio of times, with its variance. A failed
+    /// evaluation is told as infinite: its point is proposed no more, and counts as bad as the
+    /// worst.
+    pub fn tell_noisy(&mut self, point: &Point, log_value: f64, variance: f64) {
+        let value = if log_value.is_finite() {
+            Some(log_value)
+        } else {
+            self.failed.insert(point.clone());
+            let finite = self.history.evaluations.iter().map(|(_, value)| *value);
+            finite.filter(|v| v.is_finite()).reduce(f64::max)
+        };
+        self.history.push(point, log_value);
+        *self.told.entry(point.clone()).or_default() += 1;
+        if let Some(value) = value {
+            for model in &mut self.models {
+                model.tell(point, value, variance);
+            }
+            let evidence: Vec<Option<f64>> = self
+                .models
+                .iter()
+                .map(|m| m.failure.is_none().then(|| m.process.log_evidence()))
+                .collect();
+            self.contest.judge(&evidence);
+        }
+    }
+
+    /// Up to `count` points worth measuring next, best first, among those `allowed`; fewer where
+    /// no more are left. Each but the first is chosen as if those before it had given what is
+    /// expected of them.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no Gaussian process, or nothing is left. Another surrogate should take over.
+    pub fn ask_batch(
+        &mut self,
+        count: usize,
+        allowed: &dyn Fn(&Point) -> bool,
+    ) -> Result<Vec<(Point, Expected)>, SurrogateError> {
+        if let Some(failure) = &self.model().failure {
+            return Err(failure.clone());
+        }
+        let known = self.model().process.len();
+        let mut batch: Vec<(Point, Expected)> = Vec::with_capacity(count);
+        while batch.len() < count {
+            let taken: Vec<Point> = batch.iter().map(|(point, _)| point.clone()).collect();
+            let free = |p: &Point| !taken.contains(p) && !self.failed.contains(p) && allowed(p);
+            let mut rng = self.rng.clone();
+            let proposal = if self.is_designing(taken.len()) {
+                self.spread(&taken, &free, &mut rng)
+            } else {
+                self.improve(&free, &mut rng)
+            };
+            self.rng = rng;
+            let Some(proposal) = proposal else { break };
+            let point = proposal.0.clone();
+            batch.push(proposal);
+            if batch.len() < count {
+                let index = self.contest.in_use();
+                let belief = self.models[index].belief(&point);
+                if !self.models[index].process.believe(&point, belief) {
+                    break;
+                }
+            }
+        }
+        let index = self.contest.in_use();
+        self.models[index].process.forget(known);
+        if batch.is_empty() && count > 0 {
+            return Err(SurrogateError::NothingLeft);
+        }
+        Ok(batch)
+    }
+
+    fn model(&self) -> &Model {
+        &self.models[self.contest.in_use()]
+    }
+
+    fn is_designing(&self, pending: usize) -> bool {
+        self.model().source.is_none() && self.history.len() + pending < self.settings.initial
+    }
+
+    /// Of some draws the one farthest from all that is known (maximin, Johnson et al. 1990).
+    fn spread(
+        &self,
+        taken: &[Point],
+        free: &dyn Fn(&Point) -> bool,
+        rng: &mut ChaCha8Rng,
+    ) -> Option<(Point, Expected)> {
+        let known: Vec<Vec<u16>> = self
+            .told
+            .keys()
+            .chain(taken)
+            .map(|p| self.plain.encode(p))
+            .collect();
+        let mut farthest: Option<(f64, Point)> = None;
+        for _ in 0..SPREAD_DRAWS {
+            let point = match &self.whole {
+                Some(points) => points
+                    .get(rng.random_range(0..points.len().max(1)))?
+                    .clone(),
+                None => self.space.sample(rng),
+            };
+            if !free(&point) {
+                continue;
+            }
+            let codes = self.plain.encode(&point);
+            let nearest = known.iter().map(|k| self.plain.covariance(k, &codes));
+            let likeness = nearest.fold(0.0, f64::max);
+            if farthest.as_ref().is_none_or(|(least, _)| likeness < *least) {
+                farthest = Some((likeness, point));
+            }
+        }
+        match farthest {
+            Some((_, point)) => {
+                let expected = self.expected(&point, self.best_mean().unwrap_or(0.0));
+                Some((point, expected))
+            }
+            // Hardly anything is free: look at all of it.
+            None => self.improve(free, rng),
+        }
+    }
+
+    /// The candidate with the highest log expected improvement.
+    fn improve(
+        &self,
+        free: &dyn Fn(&Point) -> bool,
+        rng: &mut ChaCha8Rng,
+    ) -> Option<(Point, Expected)> {
+        let ranked = self.ranked();
+        let mut points = match &self.whole {
+            Some(points) => points.clone(),
+            None => {
+                let best = ranked.iter().take(BEST).map(|(point, _)| point.clone());
+                candidates::drawn(&self.space, &best.collect::<Vec<_>>(), rng)
+            }
+        };
+        points.retain(|point| free(point));
+        let sketch = self.model().sketch(&points);
+        let best = match ranked.first() {
+            Some((_, mean)) => *mean,
+            // Nothing is known: what the source holds for best.
+            None => sketch.iter().map(|p| p.mean).reduce(f64::min)?,
+        };
+        self.most_promising(&points, &sketch, best)
+    }
+
+    /// Looks at candidates in the order of what they could promise at most, until none can promise
+    /// more than the best so far does.
+    fn most_promising(
+        &self,
+        points: &[Point],
+        sketch: &[Posterior],
+        best: f64,
+    ) -> Option<(Point, Expected)> {
+        let mut bounds: Vec<(f64, usize)> = sketch
+            .iter()
+            .enumerate()
+            .map(|(index, bound)| (log_expected_improvement(*bound, best), index))
+            .collect();
+        bounds.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        let known = self.model().process.len();
+        let most = EXACT_COST / (known * known / 2).max(1);
+        let mut found: Option<(Point, Expected)> = None;
+        for (bound, index) in bounds.into_iter().take(most.max(1)) {
+            if found
+                .as_ref()
+                .is_some_and(|(_, expected)| bound <= expected.log_improvement)
+            {
+                break;
+            }
+            let expected = self.expected(&points[index], best);
+            if found
+                .as_ref()
+                .is_none_or(|(_, other)| expected.log_improvement > other.log_improvement)
+            {
+                found = Some((points[index].clone(), expected));
+            }
+        }
+        found
+    }
+
+    fn expected(&self, point: &Point, best: f64) -> Expected {
+        let posterior = self.model().predict(point);
+        Expected {
+            mean: posterior.mean,
+            deviation: posterior.variance.sqrt(),
+            log_improvement: log_expected_improvement(posterior, best),
+        }
+    }
+
+    /// Points that were told and did not fail by their posterior means, the best first: the mean
+    /// of the model, not the luckiest measurement (Picheny et al. 2013).
+    fn ranked(&self) -> Vec<(Point, f64)> {
+        let told = self.told.keys().filter(|p| !self.failed.contains(*p));
+        let points: Vec<Point> = told.cloned().collect();
+        let means = self.model().sketch(&points).into_iter().map(|p| p.mean);
+        let mut ranked: Vec<(Point, f64)> = points.into_iter().zip(means).collect();
+        ranked.sort_by(|a, b| a.1.total_cmp(&b.1));
+        ranked
+    }
+
+    fn best_mean(&self) -> Option<f64> {
+        self.ranked().first().map(|(_, mean)| *mean)
+    }
+}
+
+impl Surrogate for BayesianSearch {
+    fn predict(&self, point: &Point) -> Posterior {
+        self.model().predict(point)
+    }
+}
+
+impl Optimiser for BayesianSearch {
+    /// The first of a batch, or a random point where there is no Gaussian process any more.
+    fn ask(&mut self) -> Point {
+        let told = self.told.clone();
+        let repeats = self.settings.repeats;
+        let allowed = |point: &Point| told.get(point).is_none_or(|times| *times < repeats);
+        let first = self.ask_batch(1, &allowed).ok();
+        match first.and_then(|batch| batch.into_iter().next()) {
+            Some((point, _)) => point,
+            None => self.space.sample(&mut self.rng),
+        }
+    }
+
+    fn tell(&mut self, point: &Point, value: f64) {
+        self.tell_noisy(point, value.ln(), 0.0);
+    }
+
+    fn best(&self) -> Option<Point> {
+        if self.model().failure.is_some() {
+            return self.history.best().map(|(point, _)| point.clone());
+        }
+        self.ranked().into_iter().next().map(|(point, _)| point)
+    }
+}
+
+#[cfg(test)]
+mod tests;

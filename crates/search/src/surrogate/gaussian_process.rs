@@ -1,0 +1,360 @@
+//! Gaussian-process regression with a known noise for every observation.
+//!
+//! Observations are logarithms of times, each with its own variance (a ratio from n pairs has one);
+//! what those variances leave out is learnt as a common excess. The mean is a constant, or a cheap
+//! figure for each point with a factor ([`Belief`]); both have normal priors and are integrated
+//! out, so they are part of the covariance (Rasmussen and Williams 2006, section 2.7). It neither
+//! chooses points nor knows where beliefs come from.
+
+use super::cholesky::Cholesky;
+use super::hyperparameters::{Climb, evidence, evidence_gradient};
+use super::kernel::{Block, Kernel, LogNormal};
+use super::prior::Belief;
+use super::{Posterior, SurrogateError};
+use crate::space::{MixedSpace, Point};
+
+/// Observations beyond which somebody else should take over.
+pub(super) const MOST_OBSERVATIONS: usize = 400;
+
+/// The deviation by which observations scatter beyond their own variance: 1 %, within a factor of
+/// a few.
+const EXCESS: LogNormal = LogNormal {
+    mean: -4.6,
+    deviation: 1.0,
+};
+
+/// Added to the diagonal as a share of the variance, then a hundred times more until it factors.
+const JITTERS: [f64; 4] = [1e-10, 1e-8, 1e-6, 1e-4];
+
+/// What all other observations say of one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LeaveOneOut {
+    /// The observation less its prediction.
+    pub residual: f64,
+    /// Variance of the prediction, the observation's noise included.
+    pub variance: f64,
+}
+
+/// What is regressed on.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Data {
+    codes: Vec<u16>,
+    width: usize,
+    pub(super) beliefs: Vec<Belief>,
+    values: Vec<f64>,
+    pub(super) variances: Vec<f64>,
+}
+
+impl Data {
+    pub(super) fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    pub(super) fn codes(&self, index: usize) -> &[u16] {
+        &self.codes[index * self.width..(index + 1) * self.width]
+    }
+
+    fn push(&mut self, codes: &[u16], belief: Belief, value: f64, variance: f64) {
+        self.width = codes.len();
+        self.codes.extend_from_slice(codes);
+        self.beliefs.push(belief);
+        self.values.push(value);
+        self.variances.push(variance);
+    }
+
+    fn truncate(&mut self, count: usize) {
+        self.codes.truncate(count * self.width);
+        self.beliefs.truncate(count);
+        self.values.truncate(count);
+        self.variances.truncate(count);
+    }
+
+    /// Values less what was believed; the constant is centred, so that times may be in any unit.
+    pub(super) fn residuals(&self, offset: f64) -> Vec<f64> {
+        let pairs = self.values.iter().zip(&self.beliefs);
+        pairs.map(|(v, b)| v - b.mean - offset).collect()
+    }
+
+    fn offset(&self) -> f64 {
+        self.residuals(0.0).iter().sum::<f64>() / self.len().max(1) as f64
+    }
+}
+
+/// A Gaussian process over one space, with what it was told.
+#[derive(Clone, Debug)]
+pub struct GaussianProcess {
+    kernel: Kernel,
+    /// Logarithm of the excess deviation.
+    excess: f64,
+    data: Data,
+    offset: f64,
+    factor: Cholesky,
+    /// K⁻¹ times the residuals.
+    weights: Vec<f64>,
+    jitter: f64,
+    climb: Climb,
+}
+
+impl GaussianProcess {
+    /// Nothing observed, hyperparameters at their prior medians.
+    pub fn new(space: &MixedSpace) -> Self {
+        let kernel = Kernel::new(space);
+        let mut priors = kernel.priors().to_vec();
+        priors.push(EXCESS);
+        Self {
+            kernel,
+            excess: EXCESS.mean,
+            data: Data::default(),
+            offset: 0.0,
+            factor: Cholesky::default(),
+            weights: Vec::new(),
+            jitter: JITTERS[0],
+            climb: Climb::new(priors),
+        }
+    }
+
+    /// Number of observations.
+    pub fn len(&self) -> usize {
+        self.data.len()
+    }
+
+    /// Whether nothing was observed.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The kernel as fitted.
+    pub fn kernel(&self) -> &Kernel {
+        &self.kernel
+    }
+
+    /// Variance that observations have beyond their own.
+    pub fn excess_variance(&self) -> f64 {
+        (2.0 * self.excess).exp()
+    }
+
+    /// Adds an observation: the logarithm of a time and its variance. Where a refit is due, climbs
+    /// the likelihood by as many steps as one suggestion can afford.
+    ///
+    /// # Errors
+    ///
+    /// When it is no observation, one too many, or the covariance does not factor. The first two
+    /// leave everything as it was; after the last, drop the process.
+    pub fn tell(
+        &mut self,
+        point: &Point,
+        belief: Belief,
+        value: f64,
+        variance: f64,
+    ) -> Result<(), SurrogateError> {
+        if !(value.is_finite() && variance.is_finite() && variance >= 0.0) {
+            return Err(SurrogateError::NotAnObservation { value, variance });
+        }
+        if self.len() >= MOST_OBSERVATIONS {
+            return Err(SurrogateError::TooManyObservations {
+                count: self.len() + 1,
+                most: MOST_OBSERVATIONS,
+            });
+        }
+        let codes = self.kernel.encode(point);
+        self.data.push(&codes, belief, value, variance);
+        self.offset = self.data.offset();
+        if self.climb.is_due(self.len()) {
+            self.climb()
+        } else {
+            self.extend()
+        }
+    }
+
+    /// Fits the hyperparameters until they stay where they are.
+    ///
+    /// # Errors
+    ///
+    /// When the covariance does not factor.
+    pub fn settle(&mut self) -> Result<(), SurrogateError> {
+        while !self.is_empty() && self.climb.is_due(self.len()) {
+            self.climb()?;
+        }
+        Ok(())
+    }
+
+    /// What is believed of a point.
+    pub fn predict(&self, point: &Point, belief: Belief) -> Posterior {
+        let codes = self.kernel.encode(point);
+        let cross = self.cross(&codes, belief);
+        self.posterior(cross, belief)
+    }
+
+    /// The logarithm of the evidence: the density of the observations at these hyperparameters,
+    /// times the density of the hyperparameters. What models of the same data are compared by.
+    pub fn log_evidence(&self) -> f64 {
+        let residuals = self.data.residuals(self.offset);
+        evidence(&self.factor, &self.weights, &residuals) + self.climb.log_prior(&self.logs())
+    }
+
+    /// What all others say of each observation (Rasmussen and Williams 2006, eq. 5.12).
+    pub fn leave_one_out(&self) -> Vec<LeaveOneOut> {
+        let inverse = self.factor.inverse();
+        let of = |(index, weight): (usize, &f64)| {
+            let variance = 1.0 / inverse[super::cholesky::row_start(index + 1) - 1];
+            LeaveOneOut {
+                residual: weight * variance,
+                variance,
+            }
+        };
+        self.weights.iter().enumerate().map(of).collect()
+    }
+
+    /// Means of many points, and no less than their variances: what the most telling single
+    /// observation leaves. Cheap: linear in observations.
+    pub(super) fn sketch(&self, block: &Block, beliefs: &[Belief]) -> Vec<Posterior> {
+        let prior = self.kernel.variance();
+        let mut found: Vec<Posterior> = beliefs
+            .iter()
+            .map(|belief| Posterior {
+                mean: belief.mean + self.offset,
+                variance: prior + belief.covariance(belief),
+            })
+            .collect();
+        let priors: Vec<f64> = found.iter().map(|p| p.variance).collect();
+        let mut row = Vec::with_capacity(beliefs.len());
+        for (index, weight) in self.weights.iter().enumerate() {
+            let here = &self.data.beliefs[index];
+            self.kernel
+                .covariances(self.data.codes(index), block, &mut row);
+            let own = 1.0 / (prior + here.covariance(here) + self.noise(index));
+            for (((found, prior), value), belief) in
+                found.iter_mut().zip(&priors).zip(&row).zip(beliefs)
+            {
+                let value = value + here.covariance(belief);
+                found.mean += value * weight;
+                found.variance = found.variance.min(prior - value * value * own);
+            }
+        }
+        found
+    }
+
+    /// Adds what is believed of a point as if it had been seen, noise and all (kriging believer,
+    /// Ginsbourger et al. 2010). `false` where it does not factor.
+    pub(super) fn believe(&mut self, point: &Point, belief: Belief) -> bool {
+        let mean = self.predict(point, belief).mean;
+        let codes = self.kernel.encode(point);
+        let typical = self.data.variances.iter().sum::<f64>() / self.len().max(1) as f64;
+        self.data.push(&codes, belief, mean, typical);
+        let done = self.extend().is_ok();
+        if !done {
+            self.forget(self.len() - 1);
+        }
+        done
+    }
+
+    /// Forgets all observations but the first `count`.
+    pub(super) fn forget(&mut self, count: usize) {
+        self.data.truncate(count);
+        self.factor.truncate(count);
+        self.weigh();
+    }
+
+    fn logs(&self) -> Vec<f64> {
+        let mut logs = self.kernel.logs().to_vec();
+        logs.push(self.excess);
+        logs
+    }
+
+    fn noise(&self, index: usize) -> f64 {
+        self.data.variances[index] + self.excess_variance() + self.jitter * self.kernel.variance()
+    }
+
+    /// Covariances of a point with all observations.
+    fn cross(&self, codes: &[u16], belief: Belief) -> Vec<f64> {
+        (0..self.len())
+            .map(|index| {
+                self.kernel.covariance(codes, self.data.codes(index))
+                    + belief.covariance(&self.data.beliefs[index])
+            })
+            .collect()
+    }
+
+    fn posterior(&self, mut cross: Vec<f64>, belief: Belief) -> Posterior {
+        let mean: f64 = cross.iter().zip(&self.weights).map(|(k, w)| k * w).sum();
+        self.factor.solve_lower(&mut cross);
+        let prior = self.kernel.variance() + belief.covariance(&belief);
+        let known: f64 = cross.iter().map(|v| v * v).sum();
+        Posterior {
+            mean: belief.mean + self.offset + mean,
+            variance: (prior - known).max(0.0),
+        }
+    }
+
+    /// Factors the rows that are not factored yet; all of them with more jitter if need be.
+    fn extend(&mut self) -> Result<(), SurrogateError> {
+        let count = self.len();
+        while self.factor.size() < count {
+            let index = self.factor.size();
+            let codes = self.data.codes(index);
+            let belief = self.data.beliefs[index];
+            let mut row: Vec<f64> = (0..=index)
+                .map(|other| {
+                    self.kernel.covariance(codes, self.data.codes(other))
+                        + belief.covariance(&self.data.beliefs[other])
+                })
+                .collect();
+            row[index] += self.noise(index);
+            if !self.factor.append(&row) {
+                let more = JITTERS.iter().find(|jitter| **jitter > self.jitter);
+                self.jitter = *more.ok_or(SurrogateError::NotPositiveDefinite { count })?;
+                self.factor.truncate(0);
+            }
+        }
+        self.weigh();
+        Ok(())
+    }
+
+    fn weigh(&mut self) {
+        self.weights = self.data.residuals(self.offset);
+        self.factor.solve_lower(&mut self.weights);
+        self.factor.solve_upper(&mut self.weights);
+    }
+
+    fn set(&mut self, logs: &[f64]) {
+        if let Some((excess, kernel)) = logs.split_last() {
+            self.kernel.set(kernel);
+            self.excess = *excess;
+            self.jitter = JITTERS[0];
+            self.factor.truncate(0);
+        }
+    }
+
+    /// A slice of the climb: every step factors anew, the best setting of the slice stays.
+    fn climb(&mut self) -> Result<(), SurrogateError> {
+        let mut best: Option<(f64, Vec<f64>)> = None;
+        for _ in 0..self.climb.slice(self.len()) {
+            let logs = self.climb.next();
+            self.set(&logs);
+            if self.extend().is_err() {
+                self.climb.retreat();
+                continue;
+            }
+            let objective = self.log_evidence();
+            if best.as_ref().is_none_or(|(value, _)| objective > *value) {
+                best = Some((objective, logs));
+            }
+            let gradient = evidence_gradient(&self.kernel, &self.data, &self.factor, &self.weights);
+            let excess = 2.0 * self.excess_variance() * gradient.diagonal;
+            let mut slopes = gradient.kernel;
+            slopes.push(excess);
+            if self.climb.step(self.data.len(), &slopes) {
+                break;
+            }
+        }
+        if let Some((_, logs)) = best
+            && logs != self.logs()
+        {
+            self.set(&logs);
+        }
+        self.extend()
+    }
+}
+
+#[cfg(test)]
+mod tests;

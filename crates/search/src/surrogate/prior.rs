@@ -1,0 +1,226 @@
+//! Cheap figures as a prior, with a bias that is learnt and a guard.
+//!
+//! A simulator, a micro-benchmark or what an earlier run left can say something of every point
+//! before anything is measured. Following Kennedy and O'Hagan (2000, Predicting the output from a
+//! complex computer code when fast approximations are available, eq. 1), in logarithms of times:
+//!
+//! ```text
+//! log live = a + b log cheap + GP
+//! ```
+//!
+//! with normal priors on a and b that the process integrates out. Which source to believe, or
+//! none, is one rule ([`Contest`]). It proposes nothing.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::SurrogateError;
+use super::gaussian_process::GaussianProcess;
+use crate::space::{MixedSpace, Point};
+
+/// Deviation of the constant a: a factor of e, around the mean of what was observed.
+const CONSTANT: f64 = 1.0;
+/// Deviation of the factor b around 1: a cheap figure may be half or twice as steep as the live one.
+const FACTOR: f64 = 0.5;
+/// Points of a large space by which a source's figures are centred.
+const CENTRED_BY: usize = 2_000;
+
+/// What is believed of a point before any observation: a mean, and features whose coefficients are
+/// standard normal.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Belief {
+    /// The mean of the logarithm, but for a constant.
+    pub mean: f64,
+    /// Features, each times the deviation of its coefficient: 1, the cheap figure, and whether
+    /// there is no cheap figure.
+    pub features: [f64; 3],
+}
+
+impl Belief {
+    /// A constant and nothing more.
+    pub const CONSTANT: Self = Self {
+        mean: 0.0,
+        features: [CONSTANT, 0.0, 0.0],
+    };
+
+    /// The covariance that the uncertain coefficients give two points.
+    pub fn covariance(&self, other: &Self) -> f64 {
+        let [a, b, c] = self.features;
+        let [x, y, z] = other.features;
+        a * x + b * y + c * z
+    }
+}
+
+type Figure = dyn Fn(&Point) -> Option<f64> + Send + Sync;
+
+/// A cheap source: the logarithm of a time for some or all points.
+#[derive(Clone)]
+pub struct Source {
+    name: String,
+    figure: Arc<Figure>,
+    centre: f64,
+    deviation: f64,
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Source({})", self.name)
+    }
+}
+
+impl Source {
+    /// A source by its figure: the logarithm of a time in any unit, `None` where it knows nothing.
+    pub fn new(
+        name: impl Into<String>,
+        space: &MixedSpace,
+        figure: impl Fn(&Point) -> Option<f64> + Send + Sync + 'static,
+    ) -> Self {
+        let known: Vec<f64> = centring_points(space)
+            .iter()
+            .filter_map(&figure)
+            .filter(|value| value.is_finite())
+            .collect();
+        let count = known.len().max(1) as f64;
+        let centre = known.iter().sum::<f64>() / count;
+        let variance = known.iter().map(|v| (v - centre).powi(2)).sum::<f64>() / count;
+        Self {
+            name: name.into(),
+            figure: Arc::new(figure),
+            centre,
+            deviation: variance.sqrt(),
+        }
+    }
+
+    /// The surrogate of an earlier run, from its observations: points, logarithms of times, and
+    /// their variances.
+    ///
+    /// # Errors
+    ///
+    /// Where they make no Gaussian process.
+    pub fn stored(
+        name: impl Into<String>,
+        space: &MixedSpace,
+        observations: &[(Point, f64, f64)],
+    ) -> Result<Self, SurrogateError> {
+        let mut process = GaussianProcess::new(space);
+        for (point, value, variance) in observations {
+            process.tell(point, Belief::CONSTANT, *value, *variance)?;
+        }
+        process.settle()?;
+        Ok(Self::new(name, space, move |point: &Point| {
+            Some(process.predict(point, Belief::CONSTANT).mean)
+        }))
+    }
+
+    /// Its name, for reports.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it makes one believe of a point. Points it knows nothing of share one unknown offset,
+    /// as wide as its figures are.
+    pub fn belief(&self, point: &Point) -> Belief {
+        match (self.figure)(point).filter(|value| value.is_finite()) {
+            Some(value) => Belief {
+                mean: value - self.centre,
+                features: [CONSTANT, FACTOR * (value - self.centre), 0.0],
+            },
+            None => Belief {
+                mean: 0.0,
+                features: [CONSTANT, 0.0, self.deviation],
+            },
+        }
+    }
+}
+
+/// Every point of a small space, evenly many of a larger one.
+fn centring_points(space: &MixedSpace) -> Vec<Point> {
+    use rand::SeedableRng;
+    if space.size() <= CENTRED_BY as f64 {
+        return space.points(CENTRED_BY);
+    }
+    let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(0);
+    (0..CENTRED_BY).map(|_| space.sample(&mut rng)).collect()
+}
+
+/// Evidence for another model over the one in use that makes one change: 3 to 1, in nats, what
+/// Kass and Raftery (1995, Bayes Factors, section 3.2) call positive.
+const CHANGE: f64 = 1.098_612_288_668_11;
+
+/// Which of several models of the same observations is in use. The rule: the one with the most
+/// evidence replaces the one in use as soon as the odds for it are 3 to 1. It works both ways: a
+/// source that misleads is dropped, and one that was dropped comes back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Contest {
+    in_use: usize,
+}
+
+impl Contest {
+    /// Index of the model in use; the first before anything was observed.
+    pub fn in_use(self) -> usize {
+        self.in_use
+    }
+
+    /// Judges by the logarithms of the evidence, `None` for a model that could not be had.
+    pub fn judge(&mut self, evidence: &[Option<f64>]) {
+        let most = evidence
+            .iter()
+            .enumerate()
+            .filter_map(|(index, value)| value.map(|value| (index, value)))
+            // The first of equals.
+            .reduce(|best, next| if next.1 > best.1 { next } else { best });
+        let Some((index, value)) = most else { return };
+        let now = evidence.get(self.in_use).copied().flatten();
+        if now.is_none_or(|now| value > now + CHANGE) {
+            self.in_use = index;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::space::Parameter;
+
+    fn space() -> MixedSpace {
+        MixedSpace::new(vec![Parameter::linear("x", &[0.0, 1.0, 2.0, 3.0])])
+    }
+
+    #[test]
+    fn figures_are_centred_so_that_any_unit_will_do() {
+        let space = space();
+        let level = |point: &Point| f64::from(point.level(0).unwrap_or(0));
+        let one = Source::new("one", &space, move |p: &Point| Some(level(p)));
+        let other = Source::new("other", &space, move |p: &Point| Some(level(p) + 7.0));
+        for point in space.points(9) {
+            let (a, b) = (one.belief(&point), other.belief(&point));
+            assert!((a.mean - b.mean).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn points_without_a_figure_are_as_uncertain_as_figures_spread() {
+        let space = space();
+        let source = Source::new("half", &space, |p: &Point| {
+            p.level(0).filter(|l| *l < 2).map(|l| f64::from(l) * 2.0)
+        });
+        let unknown = source.belief(&space.point(&[3]));
+        assert_eq!(unknown.mean, 0.0);
+        assert_eq!(unknown.features, [1.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn odds_of_three_to_one_change_the_model_and_change_it_back() {
+        let mut contest = Contest::default();
+        contest.judge(&[Some(0.0), Some(1.0)]);
+        assert_eq!(contest.in_use(), 0);
+        contest.judge(&[Some(0.0), Some(1.2)]);
+        assert_eq!(contest.in_use(), 1);
+        contest.judge(&[Some(1.0), Some(0.0)]);
+        assert_eq!(contest.in_use(), 1);
+        contest.judge(&[Some(1.2), Some(0.0)]);
+        assert_eq!(contest.in_use(), 0);
+        contest.judge(&[None, Some(-9.0)]);
+        assert_eq!(contest.in_use(), 1);
+    }
+}
