@@ -11,6 +11,7 @@
 
 pub mod arbiter;
 pub mod asker;
+pub mod compare;
 pub mod diagnosis;
 pub mod expectation;
 pub mod guard;

@@ -1,9 +1,11 @@
 //! The commands, one module each: an `Args` struct and a `run` function.
 
 mod cluster_argument;
+pub mod compare;
 pub mod export;
 pub mod fit;
 pub mod knobs;
+pub mod objective;
 pub mod observe;
 pub mod schema;
 pub mod sim;

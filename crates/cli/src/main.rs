@@ -30,6 +30,10 @@ enum Command {
     Export(commands::export::ExportArgs),
     /// Turn a recorded sweep of NCCL into a tuner table.
     Fit(commands::fit::FitArgs),
+    /// Hold methods of tuning against each other, ours and published ones.
+    Compare(commands::compare::CompareArgs),
+    /// A simulated job for optimisers written elsewhere, asked and told over stdin and stdout.
+    Objective(commands::objective::ObjectiveArgs),
     /// The catalogue of NCCL's variables, and a linter for files that set them.
     Knobs(commands::knobs::KnobsArgs),
     /// The JSON Schema of a workload, a cluster, a trace or what observe prints.
@@ -45,6 +49,8 @@ impl Command {
             Self::Observe(args) => commands::observe::run(&args),
             Self::Export(args) => commands::export::run(&args),
             Self::Fit(args) => commands::fit::run(&args),
+            Self::Compare(args) => commands::compare::run(&args),
+            Self::Objective(args) => commands::objective::run(&args),
             Self::Knobs(args) => commands::knobs::run(&args),
             Self::Schema(args) => commands::schema::run(&args),
             Self::Sim(args) => commands::sim::run(args),

@@ -1,0 +1,209 @@
+//! Our own loop, whole and as it ships, on a testbed that keeps the true books beside it.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use ccl_core::{Choice, Configuration, ContextSignature, Policy, TaskKey};
+use ccl_memory::{KnowledgeBase, RuleRecord};
+
+use super::course::Course;
+use super::machine::{Machine, noise_free_us};
+use super::method::Method;
+use super::suite::Task;
+use super::{Clock, CompareError};
+use crate::asker::Asker;
+use crate::expectation::Expectation;
+use crate::guard::{Approved, ApprovedProbe};
+use crate::testbed::{
+    IterationSample, KeyFacts, SimulatedTestbed, Testbed, TestbedError, TestbedInfo,
+};
+use crate::trace::Tracer;
+use crate::tuner::{TuneOptions, Tuner};
+
+/// What a run leaves.
+pub struct Ran {
+    /// How it went.
+    pub course: Course,
+    /// The rules it learnt.
+    pub learnt: Vec<RuleRecord>,
+}
+
+/// Runs the loop on a machine of a task, with what earlier runs remember.
+///
+/// # Errors
+/// A run that ended without a result.
+pub fn run(
+    method: Method,
+    task: &Task,
+    machine: &Machine,
+    budget: u32,
+    seed: u64,
+    remembered: Vec<RuleRecord>,
+    clock: Clock,
+) -> Result<Ran, CompareError> {
+    let mut books = Books {
+        inner: machine.testbed()?,
+        default_us: machine.default_us(),
+        course: Course::default(),
+        known: None,
+        in_testbed: Duration::ZERO,
+        clock,
+    };
+    let nominal = &task.cluster;
+    let expectation =
+        Expectation::new(nominal, books.keys()).with_workload(&task.workload, nominal);
+    let options = TuneOptions {
+        budget,
+        seed,
+        hypothesis_lane: method != Method::OursNoHypotheses,
+        numeric_lane: method != Method::OursNoNumeric,
+        expectation: method != Method::OursNoWarmStart,
+        ..TuneOptions::default()
+    };
+    let job = &task.workload;
+    let context = ContextSignature::of(nominal, &job.name, job.nodes, job.gpus_per_node);
+    let (mut trace, mut nobody, no_time) = (Vec::new(), (), || Duration::ZERO);
+    let knowledge = KnowledgeBase::of_knobs(nominal.nccl_version);
+    let interrupted = AtomicBool::new(false);
+    let began = clock();
+    let mut tuner = Tuner::new(
+        &mut books,
+        nominal,
+        context,
+        Tracer::new(&mut trace, &mut nobody, &no_time),
+        options,
+        Asker::new(None, Box::new(|_, _| Ok(()))),
+        &knowledge,
+        remembered,
+        &interrupted,
+    )
+    .expecting(expectation);
+    let summary = tuner.run("compare")?;
+    let learnt = tuner.learnt().to_vec();
+    drop(tuner);
+    let mut course = books.course;
+    course.thinking = clock().saturating_sub(began + books.in_testbed);
+    course.candidates = u64::from(summary.trials);
+    course.suggestions = course.candidates;
+    course.verdict = Some(summary.verdict);
+    Ok(Ran { course, learnt })
+}
+
+/// A testbed that passes everything on and notes what it truly cost.
+struct Books<'a> {
+    inner: SimulatedTestbed,
+    default_us: f64,
+    course: Course,
+    known: Option<Known>,
+    in_testbed: Duration,
+    clock: Clock<'a>,
+}
+
+/// Noise-free times of the last configuration, and with each leased choice on all calls.
+struct Known {
+    configuration: Configuration,
+    us: f64,
+    with: BTreeMap<(TaskKey, Choice), f64>,
+}
+
+impl Books<'_> {
+    /// Noise-free time of an iteration, microseconds: leases cost their share of the calls.
+    fn noise_free_us(&mut self, approved: &Approved) -> Result<f64, TestbedError> {
+        let configuration = approved.configuration();
+        let policy = &configuration.policy;
+        let mut known = match self.known.take() {
+            Some(known) if known.configuration == *configuration => known,
+            _ => Known {
+                configuration: configuration.clone(),
+                us: noise_free_us(&self.inner, policy)?,
+                with: BTreeMap::new(),
+            },
+        };
+        let mut us = known.us;
+        for lease in approved.leases() {
+            let with_us = match known.with.get(&(lease.key, lease.choice)) {
+                Some(us) => *us,
+                None => {
+                    let with = policy.with_choice(lease.key, Some(lease.choice));
+                    let us = noise_free_us(&self.inner, &with)?;
+                    known.with.insert((lease.key, lease.choice), us);
+                    us
+                }
+            };
+            let calls = self.inner.keys().iter().find(|k| k.key == lease.key);
+            let calls = calls.map_or(1, |k| k.calls).max(1);
+            #[allow(clippy::cast_precision_loss)] // counts of calls
+            let share = lease.calls.min(calls) as f64 / calls as f64;
+            us += share * (with_us - known.us);
+        }
+        self.known = Some(known);
+        Ok(us)
+    }
+
+    fn recommend(&mut self, policy: &Policy) -> Result<(), TestbedError> {
+        let us = noise_free_us(&self.inner, policy)?;
+        self.course.recommend(us);
+        Ok(())
+    }
+
+    /// Does something without counting its time as thinking.
+    fn aside<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        let began = (self.clock)();
+        let result = work(self);
+        self.in_testbed += (self.clock)().saturating_sub(began);
+        result
+    }
+}
+
+impl Testbed for Books<'_> {
+    fn describe(&self) -> &TestbedInfo {
+        self.inner.describe()
+    }
+
+    fn keys(&self) -> &[KeyFacts] {
+        self.inner.keys()
+    }
+
+    fn untuned_choice(&self, key: TaskKey) -> Option<Choice> {
+        self.inner.untuned_choice(key)
+    }
+
+    fn run_iteration(&mut self, approved: &Approved) -> Result<IterationSample, TestbedError> {
+        self.aside(|books| {
+            let us = books.noise_free_us(approved)?;
+            books.course.ratios.push(us / books.default_us);
+            books.inner.run_iteration(approved)
+        })
+    }
+
+    fn probe(
+        &mut self,
+        approved: &ApprovedProbe,
+        repetitions: u32,
+    ) -> Result<Vec<f64>, TestbedError> {
+        self.aside(|books| {
+            let samples_us = books.inner.probe(approved, repetitions)?;
+            books.course.probes += samples_us.iter().sum::<f64>() / books.default_us;
+            Ok(samples_us)
+        })
+    }
+
+    fn settle(&mut self, approved: &Approved) -> Result<(), TestbedError> {
+        self.aside(|books| {
+            books.recommend(&approved.configuration().policy)?;
+            books.inner.settle(approved)
+        })
+    }
+
+    fn leave(&mut self, approved: &Approved) -> Result<(), TestbedError> {
+        self.aside(|books| {
+            books.recommend(&approved.configuration().policy)?;
+            books.inner.leave(approved)
+        })
+    }
+
+    fn oracle_iteration_us(&self, choices: &[(TaskKey, Choice)]) -> Result<f64, TestbedError> {
+        self.inner.oracle_iteration_us(choices)
+    }
+}
