@@ -18,7 +18,7 @@ use ccl_agent::testbed::{
 };
 use ccl_agent::tuner::TuneOptions;
 use ccl_core::{Bottleneck, Choice, Diagnosis, Proposer, TaskKey, TraceEvent, Verdict};
-use ccl_sim::noise::Scenario;
+use ccl_sim::noise::{NoiseModel, Scenario};
 use common::{Ran, With, cluster, simulated, tune};
 
 const PHI2: &str = "autoccl/phi2-2b.json";
@@ -131,6 +131,26 @@ fn memory_of_scores_is_an_input_and_the_rest_stays_a_function_of_the_seed() {
     let decisions = run(3, with()).decisions();
     assert_eq!(decisions, run(3, with()).decisions());
     assert_ne!(decisions, run(3, With::default()).decisions());
+}
+
+#[test]
+fn a_forced_channel_count_is_found_and_what_to_look_for_is_said() {
+    let mut forced = common::workload("demo/already-optimal.json");
+    let one = ("NCCL_MAX_NCHANNELS".to_owned(), "1".to_owned());
+    forced.env.extend([one]);
+    let on = cluster("dgx-h100");
+    let noise = NoiseModel::typical(1);
+    let testbed = SimulatedTestbed::new(&forced, &on, noise, Scenario::default());
+    let ran = tune(&mut testbed.unwrap(), &on, With::default());
+    let found = diagnoses(&ran);
+    assert_eq!(found[0].class, Bottleneck::Misconfiguration);
+    assert!(found[0].because.contains("1ch"), "{}", found[0].because);
+    let named = |c: &String| c.contains("NCCL_MAX_NCHANNELS");
+    assert!(found[0].checks.iter().any(named), "{:?}", found[0].checks);
+    assert_eq!(ran.summary().diagnosis, None, "a bad choice is no fault");
+    assert!(tried(&ran).contains("forced-choice"));
+    // The variable binds every choice in the running job: nothing is claimed.
+    assert_eq!(ran.summary().verdict, Verdict::NoDifference);
 }
 
 /// A job in which one rank was seen to come late.

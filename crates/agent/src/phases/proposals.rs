@@ -107,17 +107,11 @@ impl Tuner<'_> {
             .collect()
     }
 
-    /// What a hypothesis says, in the metric of its key's model: the call, or the iteration where
-    /// computation runs beside it.
+    /// What a hypothesis says, in the metric of its key's model.
     fn claimed(&self, hypothesis: &Hypothesis) -> Option<Posterior> {
-        let state = self.situation.key(hypothesis.key)?;
-        let [low, high] = hypothesis.predicted_ratio;
-        let of_iteration = |ratio: f64| 1.0 - state.observed.share * (1.0 - ratio);
-        Some(if state.facts.overlapped {
-            normal_of(of_iteration(low), of_iteration(high))
-        } else {
-            normal_of(low, high)
-        })
+        let key = self.situation.key(hypothesis.key)?;
+        let [low, high] = hypothesis.predicted_ratio.map(|r| key.in_metric(r));
+        Some(normal_of(low, high))
     }
 
     /// What the search of each key would try.
