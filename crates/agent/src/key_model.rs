@@ -126,11 +126,6 @@ impl KeyModel {
         self.process.source()
     }
 
-    /// Every trial told.
-    pub fn observations(&self) -> &[Observation] {
-        &self.observations
-    }
-
     /// What is believed of a choice, as the logarithm of its time over the incumbent's; `None`
     /// where no model says anything yet.
     pub fn belief(&self, choice: &Choice) -> Option<Posterior> {

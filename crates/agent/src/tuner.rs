@@ -241,6 +241,8 @@ impl<'a> Tuner<'a> {
     /// The same, knowing more of what the machine should do than its keys tell.
     #[must_use]
     pub fn expecting(mut self, expectation: Expectation) -> Self {
+        let told = self.options.expectation.then(|| expectation.clone());
+        self.rule_mind.expect(told);
         self.expectation = expectation;
         self
     }

@@ -208,10 +208,13 @@ impl Tuner<'_> {
                     metric: metric.to_owned(),
                 })?;
             }
-            let as_predicted = candidate.hypothesis.as_ref().zip(ratio).map(|(h, r)| {
-                let [low, high] = h.predicted_ratio;
-                r.ci95[1] >= low && r.ci95[0] <= high
+            let predicted = candidate.hypothesis.as_ref().and_then(|h| {
+                let key = self.situation.key(candidate.key)?;
+                Some(h.predicted_ratio.map(|r| key.in_metric(r)))
             });
+            let as_predicted = predicted
+                .zip(ratio)
+                .map(|([low, high], r)| r.ci95[1] >= low && r.ci95[0] <= high);
             self.emit(TraceEvent::Judged {
                 candidate: candidate.id,
                 outcome,
