@@ -12,10 +12,13 @@
 
 mod iterations;
 mod leases;
+mod pairs;
 mod shares;
 
 use ccl_core::{Candidate, Interval, Outcome, TraceEvent};
-use ccl_search::{Decision, SequentialComparison};
+use ccl_search::{Decision, ScaledComparison, SequentialComparison, pair_noise};
+
+use self::pairs::Pairs;
 
 use crate::tuner::{RunError, Tried, Tuner};
 
@@ -31,12 +34,16 @@ pub(super) const WORTH_PURSUING: f64 = 0.002;
 /// comparison on fresh pairs does not depend on it.
 const TRIAL_ALPHA: f64 = 0.05;
 
+/// Relative noise of a pair of iterations below which nobody should believe it: a few samples are often
+/// alike.
+const LEAST_PAIR_NOISE: f64 = 0.005;
+
 /// A candidate under comparison.
 struct Contender {
     candidate: Candidate,
     /// The key's share of the iteration.
     share: f64,
-    comparison: SequentialComparison,
+    comparison: Pairs,
     /// The value of a lease that took a key's only call, waiting for its partner.
     unpaired_us: Option<f64>,
     ended: Option<(Outcome, String)>,
@@ -99,7 +106,7 @@ impl Tuner<'_> {
                 .key(candidate.key)
                 .map_or(0.0, |k| k.observed.share),
             candidate,
-            comparison: SequentialComparison::new(TRIAL_ALPHA, this.options.minimum_effect),
+            comparison: this.new_pairs(overlapped),
             unpaired_us: None,
             ended: None,
             refused: None,
@@ -112,6 +119,20 @@ impl Tuner<'_> {
             self.compare_leases(round, &mut contenders)?;
         }
         self.judge(contenders, metric)
+    }
+
+    fn new_pairs(&self, of_iterations: bool) -> Pairs {
+        let effect = self.options.minimum_effect;
+        match of_iterations {
+            true => Pairs::BySize(ScaledComparison::new(
+                TRIAL_ALPHA,
+                effect,
+                pair_noise(&self.baseline_us)
+                    .unwrap_or(0.0)
+                    .max(LEAST_PAIR_NOISE),
+            )),
+            false => Pairs::BySign(SequentialComparison::new(TRIAL_ALPHA, effect)),
+        }
     }
 
     /// Says how each contender ended; the fastest of a key that is faster becomes its incumbent.
