@@ -65,13 +65,13 @@ fn untried_choices_get_a_bounded_share_of_the_calls() {
         ]
     };
     let untuned = Configuration::default();
-    assert!(guard.approve_with_leases(&untuned, &leases(8)).is_ok());
-    let refused = guard.approve_with_leases(&untuned, &leases(9)).unwrap_err();
+    assert!(guard.approve_with_leases(&untuned, &leases(25)).is_ok());
+    let refused = guard.approve_with_leases(&untuned, &leases(26)).unwrap_err();
     assert!(matches!(
         refused,
         Refusal::TooManyLeased {
-            leased: 180,
-            allowed: 160,
+            leased: 520,
+            allowed: 500,
             ..
         }
     ));
@@ -208,7 +208,7 @@ mod growth {
                     let earned = guard.next_calls(facts.key, &choice);
                     let lease = Lease { key: facts.key, choice, calls: calls.min(2 * earned + 1) };
                     let one = [lease];
-                    let approved = match guard.approve_on_all_calls(&Configuration::default(), facts.key, choice) {
+                    let approved = match guard.approve_on_all_calls(&Configuration::default(), &[(facts.key, choice)]) {
                         Ok(all) if calls % 2 == 0 => Ok(all),
                         _ => guard.approve_with_leases(&Configuration::default(), &one),
                     };
@@ -224,8 +224,8 @@ mod growth {
                     let (leased_f, calls_f) = (leased as f64, facts.calls as f64);
                     prop_assert!(leased_f <= most, "{leased} calls, {most} earned");
                     if !approved.leases().is_empty() {
-                        let bound = if facts.overlapped { 0.5 } else { 0.02 };
-                        prop_assert!(leased_f <= (bound * calls_f).max(1.0));
+                        let bound = if facts.overlapped { 0.5 * calls_f } else { (0.02 * calls_f).max(8.0) };
+                        prop_assert!(leased_f <= bound.max(1.0));
                     }
                     let predicted = guard.harm_of(&Lease { calls: leased, ..lease });
                     prop_assert!(predicted <= guard.harm_allowed() + 1e-9, "{predicted}");

@@ -50,7 +50,7 @@ impl Tuner<'_> {
                 .collect();
             match self.spend(&approved)? {
                 Ok(sample) => {
-                    self.take_pairs(&sample, contenders);
+                    self.take_pairs(&sample, &leases, contenders);
                     self.look_at_calls(contenders, &was_new)?;
                     self.look_at_iteration(sample.iteration_us, &leases, contenders)?;
                 }
@@ -150,7 +150,8 @@ impl Tuner<'_> {
         })
     }
 
-    fn take_pairs(&self, sample: &IterationSample, contenders: &mut [Contender]) {
+    #[allow(clippy::cast_precision_loss)] // counts of calls
+    fn take_pairs(&self, sample: &IterationSample, leases: &[Lease], contenders: &mut [Contender]) {
         for contender in contenders.iter_mut().filter(|c| c.is_undecided()) {
             let Some(key) = sample
                 .keys
@@ -161,6 +162,9 @@ impl Tuner<'_> {
             };
             if let Some(candidate_us) = contender.unpaired_us.take() {
                 if let Some(&incumbent_us) = key.calls_us.first() {
+                    if contender.comparison.pairs() == 0 {
+                        contender.comparison = self.comparison(self.pair_noise_of_calls(1.0, 1.0));
+                    }
                     contender.comparison.push(incumbent_us, candidate_us);
                 }
                 continue;
@@ -173,6 +177,21 @@ impl Tuner<'_> {
             if key.calls_us.is_empty() {
                 contender.unpaired_us = leased.calls_us.first().copied();
                 continue;
+            }
+            if contender.comparison.pairs() == 0 {
+                let calls = leases
+                    .iter()
+                    .find(|l| l.key == key.key && l.choice == leased.choice)
+                    .map_or(1, |l| l.calls);
+                let of_key = |l: &&Lease| l.key == key.key;
+                let taken: u64 = leases.iter().filter(of_key).map(|l| l.calls).sum();
+                let beside = self.guard.calls(key.key).saturating_sub(taken);
+                let blocks = |values: &[f64]| values.len().max(1) as f64;
+                let noise = self.pair_noise_of_calls(
+                    calls as f64 / blocks(&leased.calls_us),
+                    beside as f64 / blocks(&key.calls_us),
+                );
+                contender.comparison = self.comparison(noise);
             }
             for (&incumbent_us, &candidate_us) in key.calls_us.iter().zip(&leased.calls_us) {
                 contender.comparison.push(incumbent_us, candidate_us);
