@@ -460,6 +460,11 @@ impl Guard {
         self.failures.has_run(key, choice)
     }
 
+    /// Whether the job failed so often that nothing but NCCL's own choices may run any more.
+    pub fn is_over(&self) -> bool {
+        self.failures.count >= self.bounds.most_failures
+    }
+
     /// Whether the environment failed so often that the job is not coming back.
     pub fn is_job_lost(&self) -> bool {
         self.failures.environment_in_a_row >= MOST_ENVIRONMENT_FAILURES
@@ -521,7 +526,7 @@ impl Guard {
     /// Whether the job's service level is broken, or the regret budget would be by one more trial.
     pub fn exhausted(&self) -> Option<Refusal> {
         let (count, allowed) = (self.failures.count, self.bounds.most_failures);
-        if count >= allowed {
+        if self.is_over() {
             return Some(Refusal::TooManyFailures { count, allowed });
         }
         let more = HARMFUL_ITERATIONS * self.harm_allowed();

@@ -221,8 +221,7 @@ impl KeyModel {
             .iter()
             .filter(|(_, choice)| is_open(choice))
             .map(|(point, choice)| {
-                let (mean, variance) = forest.predict(point);
-                let belief = self.beside_incumbent(Posterior { mean, variance });
+                let belief = self.beside_incumbent(forest.predict(point));
                 let suggestion = Suggestion {
                     choice: *choice,
                     because: sentence(belief, &format!("a forest over {} trials", self.told())),

@@ -21,6 +21,8 @@ pub enum Method {
     Tpe,
     /// A forest with expected improvement on the whole job, in the manner of SMAC.
     Smac,
+    /// A plain Gaussian process with expected improvement on the whole job.
+    Gp,
     /// Ours: what the machine should do is known, and rules of one earlier run are remembered.
     Ours,
     /// The same without the earlier run.
@@ -35,13 +37,14 @@ pub enum Method {
 
 impl Method {
     /// All of them, in the order of the tables.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::NcclDefault,
         Self::Random,
         Self::AutoCcl,
         Self::Afnfa,
         Self::Tpe,
         Self::Smac,
+        Self::Gp,
         Self::Ours,
         Self::OursCold,
         Self::OursNoHypotheses,
@@ -58,6 +61,7 @@ impl Method {
             Self::Afnfa => "afnfa",
             Self::Tpe => "tpe",
             Self::Smac => "smac",
+            Self::Gp => "gp",
             Self::Ours => "ours",
             Self::OursCold => "ours-cold",
             Self::OursNoHypotheses => "ours-no-hypotheses",

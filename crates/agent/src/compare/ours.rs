@@ -1,10 +1,9 @@
 //! Our own loop, whole and as it ships, on a testbed that keeps the true books beside it.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use ccl_core::{Choice, Configuration, ContextSignature, Policy, TaskKey};
+use ccl_core::{Choice, ContextSignature, Policy, TaskKey};
 use ccl_memory::{KnowledgeBase, RuleRecord};
 
 use super::course::Course;
@@ -16,7 +15,7 @@ use crate::asker::Asker;
 use crate::expectation::Expectation;
 use crate::guard::{Approved, ApprovedProbe};
 use crate::testbed::{
-    IterationSample, KeyFacts, SimulatedTestbed, Testbed, TestbedError, TestbedInfo,
+    IterationSample, KeyFacts, Signals, SimulatedTestbed, Testbed, TestbedError, TestbedInfo,
 };
 use crate::trace::Tracer;
 use crate::tuner::{TuneOptions, Tuner};
@@ -46,7 +45,6 @@ pub fn run(
         inner: machine.testbed()?,
         default_us: machine.default_us(),
         course: Course::default(),
-        known: None,
         in_testbed: Duration::ZERO,
         clock,
     };
@@ -95,52 +93,11 @@ struct Books<'a> {
     inner: SimulatedTestbed,
     default_us: f64,
     course: Course,
-    known: Option<Known>,
     in_testbed: Duration,
     clock: Clock<'a>,
 }
 
-/// Noise-free times of the last configuration, and with each leased choice on all calls.
-struct Known {
-    configuration: Configuration,
-    us: f64,
-    with: BTreeMap<(TaskKey, Choice), f64>,
-}
-
 impl Books<'_> {
-    /// Noise-free time of an iteration, microseconds: leases cost their share of the calls.
-    fn noise_free_us(&mut self, approved: &Approved) -> Result<f64, TestbedError> {
-        let configuration = approved.configuration();
-        let policy = &configuration.policy;
-        let mut known = match self.known.take() {
-            Some(known) if known.configuration == *configuration => known,
-            _ => Known {
-                configuration: configuration.clone(),
-                us: noise_free_us(&self.inner, policy)?,
-                with: BTreeMap::new(),
-            },
-        };
-        let mut us = known.us;
-        for lease in approved.leases() {
-            let with_us = match known.with.get(&(lease.key, lease.choice)) {
-                Some(us) => *us,
-                None => {
-                    let with = policy.with_choice(lease.key, Some(lease.choice));
-                    let us = noise_free_us(&self.inner, &with)?;
-                    known.with.insert((lease.key, lease.choice), us);
-                    us
-                }
-            };
-            let calls = self.inner.keys().iter().find(|k| k.key == lease.key);
-            let calls = calls.map_or(1, |k| k.calls).max(1);
-            #[allow(clippy::cast_precision_loss)] // counts of calls
-            let share = lease.calls.min(calls) as f64 / calls as f64;
-            us += share * (with_us - known.us);
-        }
-        self.known = Some(known);
-        Ok(us)
-    }
-
     fn recommend(&mut self, policy: &Policy) -> Result<(), TestbedError> {
         let us = noise_free_us(&self.inner, policy)?;
         self.course.recommend(us);
@@ -169,9 +126,21 @@ impl Testbed for Books<'_> {
         self.inner.untuned_choice(key)
     }
 
+    fn signals(&self, key: TaskKey) -> Signals {
+        self.inner.signals(key)
+    }
+
+    fn probes_alone(&self) -> bool {
+        self.inner.probes_alone()
+    }
+
+    fn recover(&mut self, approved: &Approved) -> Result<f64, TestbedError> {
+        self.inner.recover(approved)
+    }
+
     fn run_iteration(&mut self, approved: &Approved) -> Result<IterationSample, TestbedError> {
         self.aside(|books| {
-            let us = books.noise_free_us(approved)?;
+            let us = books.inner.noise_free_iteration_us(approved)?;
             books.course.ratios.push(us / books.default_us);
             books.inner.run_iteration(approved)
         })

@@ -8,7 +8,10 @@
 
 use ccl_core::{Policy, TaskKey};
 use ccl_search::peers::{Afnfa, AutoCcl, AutoCclSteps, RandomSearch, Smac, Tpe};
+use ccl_search::surrogate::{BayesianSearch, Settings};
 use ccl_search::{MixedSpace, Optimiser};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 
 use super::course::Course;
 use super::encoding::Encoding;
@@ -71,6 +74,18 @@ fn players(
         Method::Random => whole(&|s| Box::new(RandomSearch::new(s, seed)), per_key()),
         Method::Tpe => whole(&|s| Box::new(Tpe::new(s, seed)), per_key()),
         Method::Smac => whole(&|s| Box::new(Smac::new(s, seed)), per_key()),
+        Method::Gp => {
+            let search = |space| -> Box<dyn Optimiser> {
+                let rng = ChaCha8Rng::seed_from_u64(seed);
+                Box::new(BayesianSearch::new(
+                    space,
+                    Vec::new(),
+                    Settings::default(),
+                    rng,
+                ))
+            };
+            whole(&search, per_key())
+        }
         Method::Afnfa => {
             let sample = MOST_SAMPLED.min(budget as usize / 2);
             let encoding = Encoding::one_for_all(testbed, keys);
@@ -91,6 +106,7 @@ fn players(
                 }
             })
             .collect(),
+        // Ours is no blind search; the default does nothing.
         _ => Vec::new(),
     }
 }

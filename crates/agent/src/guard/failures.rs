@@ -106,6 +106,16 @@ impl Failures {
             Blame::Environment => self.environment_in_a_row += 1,
             Blame::Candidates | Blame::Kept => self.count += 1,
         }
+        if blame == Blame::Kept {
+            // It ran for a while, and more than itself is not suspect.
+            let suspects = self.accuse(&blamed, symptom);
+            self.ran.retain(|ran| !blamed.contains(ran));
+            return Failure {
+                blame,
+                suspects,
+                count: self.count,
+            };
+        }
         let suspects = self.suspect(&blamed, symptom);
         Failure {
             blame,
@@ -114,8 +124,14 @@ impl Failures {
         }
     }
 
-    /// Nothing that could explain what these did is tried again.
+    /// Nothing that could explain what these did is tried again. That some of them ran well before is no
+    /// excuse any more.
     pub(super) fn suspect(&mut self, blamed: &[(TaskKey, Choice)], symptom: &str) -> Vec<Suspect> {
+        self.ran.retain(|ran| !blamed.contains(ran));
+        self.accuse(blamed, symptom)
+    }
+
+    fn accuse(&mut self, blamed: &[(TaskKey, Choice)], symptom: &str) -> Vec<Suspect> {
         let mut suspects = Vec::new();
         for &(key, choice) in blamed {
             let is_known = |p: &ChoicePattern| self.ran.iter().any(|(k, c)| p.matches(*k, c));
@@ -136,7 +152,6 @@ impl Failures {
         };
         for suspect in &suspects {
             let (key, choice) = (suspect.key, suspect.choice);
-            self.ran.remove(&(key, choice));
             let why = format!("{choice} on {key}, {sureness}: {symptom}");
             self.forbidden
                 .extend(suspect.explanations.iter().map(|pattern| Forbidden {

@@ -120,6 +120,7 @@ impl Tuner<'_> {
         let winners: Vec<u32> = contenders
             .iter()
             .filter(|c| c.ended.is_none() && c.comparison.decision() == Decision::Faster)
+            .filter(|_| !self.guard.is_over())
             .filter(|c| {
                 !contenders.iter().any(|other| {
                     other.candidate.key == c.candidate.key
@@ -155,6 +156,10 @@ impl Tuner<'_> {
                     format!("{pairs} pairs are too few to tell a difference from the noise"),
                 ),
                 Some(r) if won => (Outcome::Kept, faster(r, pairs)),
+                Some(r) if decision == Decision::Faster && self.guard.is_over() => (
+                    Outcome::RolledBackNoDifference,
+                    format!("{}, but the job is back on NCCL's own choices", faster(r, pairs)),
+                ),
                 Some(r) if decision == Decision::Faster => (
                     Outcome::RolledBackNoDifference,
                     format!("{}, but another candidate of the key gained more", faster(r, pairs)),

@@ -165,12 +165,7 @@ impl BayesianSearch {
             for model in &mut self.models {
                 model.tell(point, value, variance);
             }
-            let evidence: Vec<Option<f64>> = self
-                .models
-                .iter()
-                .map(|m| m.failure.is_none().then(|| m.process.log_evidence()))
-                .collect();
-            self.contest.judge(&evidence);
+            self.judge();
         }
     }
 
@@ -220,12 +215,38 @@ impl BayesianSearch {
         Ok(batch)
     }
 
+    /// Chooses the model to use, once what was measured could show that a source is wrong.
+    fn judge(&mut self) {
+        let model = self.model();
+        let source = model.source.as_ref();
+        if model.failure.is_none() && source.is_some_and(|source| !self.is_tried(source)) {
+            return;
+        }
+        let evidence = |m: &Model| m.failure.is_none().then(|| m.process.log_evidence());
+        let evidence: Vec<Option<f64>> = self.models.iter().map(evidence).collect();
+        self.contest.judge(&evidence);
+    }
+
     fn model(&self) -> &Model {
         &self.models[self.contest.in_use()]
     }
 
+    /// Whether the next point should be well spread rather than promising: at the start, and where
+    /// a source is believed of which nothing measured so far could show that it is wrong.
     fn is_designing(&self, pending: usize) -> bool {
-        self.model().source.is_none() && self.history.len() + pending < self.settings.initial
+        match &self.model().source {
+            None => self.history.len() + pending < self.settings.initial,
+            Some(source) => pending == 0 && !self.told.is_empty() && !self.is_tried(source),
+        }
+    }
+
+    /// Whether points were measured of which a source says different things.
+    fn is_tried(&self, source: &Source) -> bool {
+        let means = self.told.keys().map(|point| source.belief(point).mean);
+        let (low, high) = means.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), mean| {
+            (low.min(mean), high.max(mean))
+        });
+        high - low >= source.deviation()
     }
 
     /// Of some draws the one farthest from all that is known (maximin, Johnson et al. 1990).
@@ -279,7 +300,13 @@ impl BayesianSearch {
         let mut points = match &self.whole {
             Some(points) => points.clone(),
             None => {
-                let best = ranked.iter().take(BEST).map(|(point, _)| point.clone());
+                // Nothing is known: around what the source holds for best.
+                let around = if ranked.is_empty() {
+                    self.rank(candidates::drawn(&self.space, &[], rng))
+                } else {
+                    ranked.clone()
+                };
+                let best = around.into_iter().take(BEST).map(|(point, _)| point);
                 candidates::drawn(&self.space, &best.collect::<Vec<_>>(), rng)
             }
         };
@@ -287,7 +314,6 @@ impl BayesianSearch {
         let sketch = self.model().sketch(&points);
         let best = match ranked.first() {
             Some((_, mean)) => *mean,
-            // Nothing is known: what the source holds for best.
             None => sketch.iter().map(|p| p.mean).reduce(f64::min)?,
         };
         self.most_promising(&points, &sketch, best)
@@ -341,7 +367,10 @@ impl BayesianSearch {
     /// of the model, not the luckiest measurement (Picheny et al. 2013).
     fn ranked(&self) -> Vec<(Point, f64)> {
         let told = self.told.keys().filter(|p| !self.failed.contains(*p));
-        let points: Vec<Point> = told.cloned().collect();
+        self.rank(told.cloned().collect())
+    }
+
+    fn rank(&self, points: Vec<Point>) -> Vec<(Point, f64)> {
         let means = self.model().sketch(&points).into_iter().map(|p| p.mean);
         let mut ranked: Vec<(Point, f64)> = points.into_iter().zip(means).collect();
         ranked.sort_by(|a, b| a.1.total_cmp(&b.1));
