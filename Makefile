@@ -6,6 +6,7 @@
 # make nccl   the NCCL the tests run, target/nccl/2.21.5/libnccl.so.2 (Linux x86-64, 148 MB once)
 # make reference  the generated pages of doc/reference (graph-derivation needs recorded data)
 # make bench  the simulator's speed, the loop's own overhead per trial, what the plugin costs the host
+# make compare  doc/compare.md and its pictures: every method on every task of the builtin suite (minutes)
 # make gpu-test  on a machine with a GPU: results and records while choices are switched; NCCL=PATH names another NCCL
 
 CARGO ?= cargo
@@ -16,7 +17,7 @@ NCCL_RELEASE := 2.21.5
 NCCL_OF_THE_STUB := target/nccl/$(NCCL_RELEASE)/libnccl.so.2
 NCCL_WHEEL_SHA256 := 49d8350629c7888701d1fd200934942671cb5c728f49acc5a0b3a768820bed29
 
-.PHONY: demo closed-loop test lint deny valgrind nccl bench plugin plugin-cost gpu-test reference
+.PHONY: demo closed-loop test lint deny valgrind nccl bench plugin plugin-cost gpu-test reference compare
 
 demo:
 	$(CARGO) build --release --locked --bin ccl-agent
@@ -104,3 +105,11 @@ reference:
 		./target/debug/ccl-agent schema $$of > doc/reference/schema/$$of.json; done
 	CCL_BLESS=1 $(CARGO) test --locked -p ccl-sim --test graph_derivation
 	CCL_BLESS=1 $(CARGO) test --locked -p ccl-agent --lib mechanisms
+
+# Methods may be left out for time: make compare COMPARE_METHODS=random,ours COMPARE_SEEDS=5
+COMPARE_SEEDS ?= 20
+COMPARE_METHODS ?= nccl-default,random,autoccl,afnfa,tpe,smac,gp,ours,ours-cold,ours-no-hypotheses,ours-no-numeric,ours-no-warm-start
+compare:
+	$(CARGO) build --release --locked --bin ccl-agent
+	./target/release/ccl-agent compare --suite builtin --methods $(COMPARE_METHODS) \
+		--seeds $(COMPARE_SEEDS) --markdown doc/compare.md

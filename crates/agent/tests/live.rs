@@ -372,7 +372,7 @@ fn orders_that_are_not_followed_are_failures() {
         let error = testbed
             .run_iteration(&guard.approve(&wanted).unwrap())
             .unwrap_err();
-        let TestbedError::Failed { reason } = error else {
+        let TestbedError::NotFollowed { reason } = error else {
             unreachable!("{error}")
         };
         assert!(reason.contains("8ch was ordered and NCCL ran"), "{reason}");

@@ -55,7 +55,9 @@ const SPREAD_DRAWS: usize = 100;
 /// Best points whose surroundings are candidates.
 const BEST: usize = 5;
 /// Multiplications spent on exact variances for one suggestion.
-const EXACT_COST: usize = 5_000_000;
+const EXACT_COST: usize = 3_000_000;
+/// Observations up to which every model may refit at every one.
+const ALL_REFIT: usize = 40;
 
 #[derive(Clone, Debug)]
 struct Model {
@@ -79,6 +81,12 @@ impl Model {
         if self.failure.is_none() {
             let belief = self.belief(point);
             self.failure = self.process.tell(point, belief, value, variance).err();
+        }
+    }
+
+    fn refit(&mut self) {
+        if self.failure.is_none() {
+            self.failure = self.process.refit().err();
         }
     }
 
@@ -150,7 +158,7 @@ impl BayesianSearch {
 
     /// Tells the logarithm of a time, or of a ratio of times, with its variance. A failed
     /// evaluation is told as infinite: its point is proposed no more, and counts as bad as the
-    /// worst.
+    /// worst. Nothing is learnt from a value whose variance is no finite number from 0 up.
     pub fn tell_noisy(&mut self, point: &Point, log_value: f64, variance: f64) {
         let value = if log_value.is_finite() {
             Some(log_value)
@@ -161,9 +169,15 @@ impl BayesianSearch {
         };
         self.history.push(point, log_value);
         *self.told.entry(point.clone()).or_default() += 1;
-        if let Some(value) = value {
-            for model in &mut self.models {
+        let is_known = variance.is_finite() && variance >= 0.0;
+        if let Some(value) = value.filter(|_| is_known) {
+            let (count, many) = (self.history.len(), self.models.len());
+            for (index, model) in self.models.iter_mut().enumerate() {
                 model.tell(point, value, variance);
+                // Refits of several models would add up where each is dear: they take turns.
+                if count <= ALL_REFIT || count % many == index {
+                    model.refit();
+                }
             }
             self.judge();
         }

@@ -11,6 +11,7 @@
 //! with normal priors on a and b that the process integrates out. Which source to believe, or
 //! none, is one rule ([`Contest`]). It proposes nothing.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -58,6 +59,8 @@ type Figure = dyn Fn(&Point) -> Option<f64> + Send + Sync;
 pub struct Source {
     name: String,
     figure: Arc<Figure>,
+    /// What it was asked already: all of a small space.
+    table: BTreeMap<Point, Option<f64>>,
     centre: f64,
     deviation: f64,
 }
@@ -70,22 +73,29 @@ impl fmt::Debug for Source {
 
 impl Source {
     /// A source by its figure: the logarithm of a time in any unit, `None` where it knows nothing.
+    /// It is asked once for every point of a space of up to 2,000; of a larger one for some hundred
+    /// points a suggestion, so it had better be quick there.
     pub fn new(
         name: impl Into<String>,
         space: &MixedSpace,
         figure: impl Fn(&Point) -> Option<f64> + Send + Sync + 'static,
     ) -> Self {
-        let known: Vec<f64> = centring_points(space)
-            .iter()
-            .filter_map(&figure)
-            .filter(|value| value.is_finite())
+        let figure = move |point: &Point| figure(point).filter(|value| value.is_finite());
+        let asked: BTreeMap<Point, Option<f64>> = centring_points(space)
+            .into_iter()
+            .map(|point| {
+                let value = figure(&point);
+                (point, value)
+            })
             .collect();
+        let known: Vec<f64> = asked.values().copied().flatten().collect();
         let count = known.len().max(1) as f64;
         let centre = known.iter().sum::<f64>() / count;
         let variance = known.iter().map(|v| (v - centre).powi(2)).sum::<f64>() / count;
         Self {
             name: name.into(),
             figure: Arc::new(figure),
+            table: asked,
             centre,
             deviation: variance.sqrt(),
         }
@@ -108,7 +118,7 @@ impl Source {
         }
         process.settle()?;
         Ok(Self::new(name, space, move |point: &Point| {
-            Some(process.predict(point, Belief::CONSTANT).mean)
+            Some(process.mean(point, Belief::CONSTANT))
         }))
     }
 
@@ -125,7 +135,8 @@ impl Source {
     /// What it makes one believe of a point. Points it knows nothing of share one unknown offset,
     /// as wide as its figures are.
     pub fn belief(&self, point: &Point) -> Belief {
-        match (self.figure)(point).filter(|value| value.is_finite()) {
+        let asked = self.table.get(point).copied();
+        match asked.unwrap_or_else(|| (self.figure)(point)) {
             Some(value) => Belief {
                 mean: value - self.centre,
                 features: [CONSTANT, FACTOR * (value - self.centre), 0.0],
