@@ -66,8 +66,8 @@ pub struct KeyModel {
     process: BayesianSearch,
     rng: ChaCha8Rng,
     observations: Vec<Observation>,
-    /// Logarithm of the incumbent's time over untuned NCCL's, and its variance.
-    incumbent: (f64, f64),
+    /// What the key runs, where it is not NCCL's own choice.
+    incumbent: Option<Choice>,
 }
 
 impl KeyModel {
@@ -117,7 +117,7 @@ impl KeyModel {
             process,
             rng,
             observations: Vec::new(),
-            incumbent: (0.0, 0.0),
+            incumbent: None,
         }
     }
 
@@ -143,7 +143,7 @@ impl KeyModel {
 
     fn beside_incumbent(&self, posterior: Posterior) -> Posterior {
         Posterior {
-            mean: posterior.mean - self.incumbent.0,
+            mean: posterior.mean - self.incumbent_log(),
             variance: posterior.variance,
         }
     }
@@ -241,21 +241,36 @@ impl KeyModel {
 
     /// How a trial ended: the logarithm of candidate over incumbent with its variance, infinite
     /// where the candidate failed.
-    pub fn observe(&mut self, choice: Choice, log_ratio: f64, variance: f64, kept: bool) {
-        let value = log_ratio + self.incumbent.0;
-        let variance = variance + self.incumbent.1;
-        self.descent.tell(choice, Some(log_ratio.exp()), kept);
+    pub fn observe(&mut self, choice: Choice, log_ratio: f64, variance: f64) {
+        let incumbent = self.incumbent_log();
+        self.descent.tell(choice, Some(log_ratio.exp()), false);
         if let Some(point) = self.choices.point(&choice) {
-            self.process.tell_noisy(point, value, variance);
+            self.process
+                .tell_noisy(point, log_ratio + incumbent, variance);
         }
         self.observations.push(Observation {
             choice,
-            log_ratio: value,
+            log_ratio: log_ratio + incumbent,
             variance,
         });
-        if kept {
-            self.incumbent = (value, variance);
-        }
+    }
+
+    /// The key runs this from now on; trials are told beside it.
+    pub fn adopt(&mut self, choice: Choice) {
+        self.descent.tell(choice, None, true);
+        self.incumbent = Some(choice);
+    }
+
+    /// The key runs NCCL's own choice again.
+    pub fn give_back(&mut self) {
+        self.incumbent = None;
+    }
+
+    /// What is believed of the incumbent, as the logarithm of its time over untuned NCCL's: by the
+    /// model and not by the trial that it won, because whatever wins is lucky.
+    fn incumbent_log(&self) -> f64 {
+        let point = self.incumbent.and_then(|c| self.choices.point(&c));
+        point.map_or(0.0, |point| self.process.predict(point).mean)
     }
 }
 

@@ -91,6 +91,9 @@ impl Tuner<'_> {
     /// From now on the job runs NCCL's own choices.
     pub(super) fn give_back_to_nccl(&mut self) {
         self.incumbent = Configuration::default();
+        for model in self.models.values_mut() {
+            model.give_back();
+        }
         for key in &mut self.situation.keys {
             key.incumbent = None;
         }

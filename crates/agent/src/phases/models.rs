@@ -74,7 +74,7 @@ impl Tuner<'_> {
             (_, None) => return,
         };
         if let Some(model) = self.models.get_mut(&candidate.key) {
-            model.observe(candidate.choice, log_ratio, variance, outcome.is_kept());
+            model.observe(candidate.choice, log_ratio, variance);
         }
         let share = self.situation.key(candidate.key).map_or(0.0, |k| {
             if k.facts.overlapped {

@@ -151,7 +151,7 @@ impl Tuner<'_> {
     }
 
     /// Says how each contender ended; the fastest of a key that is faster becomes its incumbent.
-    fn judge(&mut self, contenders: Vec<Contender>, metric: &str) -> Result<(), RunError> {
+    fn judge(&mut self, mut contenders: Vec<Contender>, metric: &str) -> Result<(), RunError> {
         let median = |c: &Contender| c.median().unwrap_or(f64::INFINITY);
         let winners: Vec<u32> = contenders
             .iter()
@@ -167,6 +167,8 @@ impl Tuner<'_> {
             })
             .map(|c| c.candidate.id)
             .collect();
+        // All were held against what ran until now: it changes after the last of the others is told.
+        contenders.sort_by_key(|c| winners.contains(&c.candidate.id));
         for contender in contenders {
             if let Some(reason) = contender.refused {
                 self.counts.trials = self.counts.trials.saturating_sub(1);
@@ -261,6 +263,9 @@ impl Tuner<'_> {
                 .with_choice(candidate.key, Some(candidate.choice));
             if let Some(key) = self.key_state_mut(candidate.key) {
                 key.incumbent = Some(candidate.choice);
+            }
+            if let Some(model) = self.models.get_mut(&candidate.key) {
+                model.adopt(candidate.choice);
             }
         } else {
             self.counts.rolled_back += 1;
