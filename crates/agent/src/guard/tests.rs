@@ -66,7 +66,9 @@ fn untried_choices_get_a_bounded_share_of_the_calls() {
     };
     let untuned = Configuration::default();
     assert!(guard.approve_with_leases(&untuned, &leases(25)).is_ok());
-    let refused = guard.approve_with_leases(&untuned, &leases(26)).unwrap_err();
+    let refused = guard
+        .approve_with_leases(&untuned, &leases(26))
+        .unwrap_err();
     assert!(matches!(
         refused,
         Refusal::TooManyLeased {
