@@ -295,7 +295,7 @@ impl Guard {
             Some(_) => self.next_calls(key, &choice).min(of_one),
             None => self.calls_of_one_lease(key),
         };
-        if calls > allowed {
+        if calls == 0 || calls > allowed {
             return Err(Refusal::TooFast {
                 key,
                 choice,

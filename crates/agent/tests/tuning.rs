@@ -154,7 +154,7 @@ fn a_failing_job_is_rolled_back_and_never_wins() {
 #[test]
 fn a_job_that_fails_untuned_is_an_error() {
     let scenario = Scenario {
-        events: vec![ScenarioEvent::Hang { at: 3 }],
+        events: vec![ScenarioEvent::Hang { at: 1 }],
     };
     let mut testbed = simulated("autoccl/phi2-2b.json", "a40-pcie-8gpu", 1, scenario);
     let ran = tune(&mut testbed, &cluster("a40-pcie-8gpu"), with_oracle(1));
