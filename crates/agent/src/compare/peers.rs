@@ -77,7 +77,12 @@ fn players(
         Method::Gp => {
             let search = |space| -> Box<dyn Optimiser> {
                 let rng = ChaCha8Rng::seed_from_u64(seed);
-                Box::new(BayesianSearch::new(space, Vec::new(), Settings::default(), rng))
+                Box::new(BayesianSearch::new(
+                    space,
+                    Vec::new(),
+                    Settings::default(),
+                    rng,
+                ))
             };
             whole(&search, per_key())
         }
