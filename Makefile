@@ -104,6 +104,7 @@ reference:
 	for of in workload cluster trace observe; do \
 		./target/debug/ccl-agent schema $$of > doc/reference/schema/$$of.json; done
 	CCL_BLESS=1 $(CARGO) test --locked -p ccl-sim --test graph_derivation
+	CCL_BLESS=1 $(CARGO) test --locked -p ccl-agent --lib mechanisms
 
 # Methods may be left out for time: make compare COMPARE_METHODS=random,ours COMPARE_SEEDS=5
 COMPARE_SEEDS ?= 20

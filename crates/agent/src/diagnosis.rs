@@ -1,88 +1,30 @@
 //! What holds a key's calls back: a class, from figures that were seen or computed.
 //!
-//! Every limit is named and sourced. A class that needs a figure nobody has is not claimed; several
-//! may hold, and the one that would mislead most if it were overlooked comes first. What is wrong
-//! with the whole job is in [`fault`]. Nothing here decides what is tried.
+//! Every limit is named and sourced, in [`claims`]. A class that needs a figure nobody has is not
+//! claimed; several may hold, and the one that would mislead most if it were overlooked comes first.
+//! What is wrong with the whole job is in [`fault`]. Nothing here decides what is tried.
 
+mod claims;
 pub mod fault;
 #[cfg(test)]
 mod tests;
 
-use ccl_core::{Bottleneck, Choice, Diagnosis, Figure};
+use ccl_core::{Bottleneck, Diagnosis};
 
+use self::claims::{
+    Claim, broken, bytes_or_latency, contention, flush, late_rank, overruled, proxy, skew,
+};
 use crate::expectation::Expectation;
 use crate::situation::{KeyState, Situation};
 
-/// A call is bound by bytes where they take half of its time or more, by latency where they take
-/// less: the half-performance length (Hockney, Parallel Computing 20, 1994).
-const HALF: f64 = 0.5;
-/// On either side of it both hold.
-const MIXED: f64 = 0.15;
-/// How much longer than NCCL's own choice the running one must be expected to take before somebody
-/// is said to interfere: beyond the ninth decile of the model's error (doc/model-validation.md).
-const OVERRULED: f64 = 1.5;
-/// Share of its time inside a call that a rank must wait for others before that counts more than the
-/// call: above what `observe` calls late at all (a twentieth), below half.
-const WAITING: f64 = 0.2;
-/// How much longer a call takes beside computation before they contend: AutoCCL (NSDI 2025),
-/// section 2, against noise of a few percent.
-const CONTENDED: f64 = 1.15;
-/// Share of the SMs that channels hold beside computation from which they matter to it: 8 of an
-/// A40's 84 make up the difference of AutoCCL (NSDI 2025) figure 10.
-const SMS_HELD: f64 = 0.05;
-/// Share of network time that one kind of wait must take to be called the reason; as in `observe`.
-const NOTABLE_WAIT: f64 = 0.4;
-/// Share of a call's time that the proxy must take, as the model has it.
-const PROXY: f64 = 0.3;
-
-/// One class that holds, and the figure that says so.
-struct Claim {
-    class: Bottleneck,
-    because: String,
-    figure: Figure,
-    /// How far the figure lies beyond its limit, 1 at the limit.
-    margin: f64,
-}
-
-impl Claim {
-    fn at_least(
-        class: Bottleneck,
-        name: &str,
-        value: f64,
-        limit: f64,
-        because: String,
-    ) -> Option<Self> {
-        (value >= limit).then(|| Self {
-            class,
-            because,
-            figure: Figure {
-                name: name.to_owned(),
-                value,
-                limit,
-            },
-            margin: value / limit,
-        })
-    }
-
-    fn at_most(
-        class: Bottleneck,
-        name: &str,
-        value: f64,
-        limit: f64,
-        because: String,
-    ) -> Option<Self> {
-        (value <= limit).then(|| Self {
-            class,
-            because,
-            figure: Figure {
-                name: name.to_owned(),
-                value,
-                limit,
-            },
-            margin: limit / value.max(limit / 1e3),
-        })
-    }
-}
+/// Where somebody may overrule NCCL's choice, in the order in which NCCL lets them (its user guide,
+/// "Environment Variables": the process, then the user's file, then the machine's).
+const WHO_OVERRULES: [&str; 3] = [
+    "variables of the job: NCCL_ALGO, NCCL_PROTO, NCCL_MAX_CTAS, NCCL_MAX_NCHANNELS, NCCL_MIN_CTAS, \
+     NCCL_MIN_NCHANNELS, NCCL_NVLS_ENABLE",
+    "the same in the file of NCCL_CONF_FILE, ~/.nccl.conf and /etc/nccl.conf",
+    "another tuner: NCCL_TUNER_PLUGIN, or one that a network plugin brings",
+];
 
 /// What holds a key's calls back under the choice that untuned NCCL runs.
 pub fn classify(
@@ -128,194 +70,13 @@ pub fn classify(
         figures: claims.iter().map(|c| c.figure.clone()).collect(),
         evidence: vec![key.evidence],
         confidence,
-        checks: Vec::new(),
-    }
-}
-
-/// The running choice itself should be far faster on bytes.
-fn broken(key: &KeyState, expectation: &Expectation) -> Option<Claim> {
-    let reached = fault::reached(key, expectation)?;
-    Claim::at_most(
-        Bottleneck::Fault,
-        "share of the expected speed of the running choice",
-        reached.share(),
-        fault::BROKEN,
-        format!(
-            "it takes {:.0} us where this machine should take {:.0} us with the same choice",
-            reached.observed_us, reached.expected_us
-        ),
-    )
-}
-
-/// Untuned NCCL does not run what NCCL chooses: a variable, a file or another tuner does.
-fn overruled(key: &KeyState, expectation: &Expectation) -> Option<Claim> {
-    let running = key.observed.choice?;
-    let own = expectation.own_choice(&key.facts)?;
-    let pair = |c: &Choice| (c.algorithm, c.protocol);
-    let is_far = |a: u32, b: u32| a >= 2 * b || b >= 2 * a;
-    let differs = pair(&running) != pair(&own)
-        || running
-            .channels
-            .zip(own.channels)
-            .is_some_and(|(a, b)| is_far(a, b));
-    if !differs {
-        return None;
-    }
-    let running_us = expectation.call_us(&key.facts, Some(running))?;
-    let own_us = expectation.call_us(&key.facts, Some(own))?;
-    Claim::at_least(
-        Bottleneck::Misconfiguration,
-        "expected time of the running choice over that of NCCL's own",
-        running_us / own_us,
-        OVERRULED,
-        format!("{running} runs where NCCL by itself would choose {own}"),
-    )
-}
-
-fn late_rank(key: &KeyState) -> Option<Claim> {
-    let late = key.signals.late_rank?;
-    Claim::at_least(
-        Bottleneck::Straggler,
-        "share of a rank's time spent waiting for one rank",
-        late.wait_share,
-        WAITING,
-        format!(
-            "rank {} comes late: the others wait for it for {:.0} % of their time inside",
-            late.rank,
-            100.0 * late.wait_share
-        ),
-    )
-}
-
-/// Ranks wait, and for no one in particular.
-fn skew(key: &KeyState) -> Option<Claim> {
-    let waiting = key.signals.wait_for_ranks?;
-    if key.signals.late_rank.is_some() {
-        return None;
-    }
-    Claim::at_least(
-        Bottleneck::Skew,
-        "share of a rank's time spent waiting for the last",
-        waiting,
-        WAITING,
-        format!(
-            "ranks wait for the last one for {:.0} % of their time inside, and no one rank is it",
-            100.0 * waiting
-        ),
-    )
-}
-
-fn contention(situation: &Situation, key: &KeyState) -> Option<Claim> {
-    if !key.facts.overlapped {
-        return None;
-    }
-    let slower = key.signals.beside_computation.and_then(|ratio| {
-        Claim::at_least(
-            Bottleneck::SmContention,
-            "call time beside computation over alone",
-            ratio,
-            CONTENDED,
-            format!("it takes {ratio:.2} times as long beside computation as alone"),
-        )
-    });
-    let held = || {
-        let channels = key.observed.choice?.channels?;
-        let share = f64::from(channels) / f64::from(situation.cluster.gpu.sms.max(1));
-        Claim::at_least(
-            Bottleneck::SmContention,
-            "share of the SMs held beside computation",
-            share,
-            SMS_HELD,
-            format!(
-                "{channels} channels hold {:.0} % of the SMs beside computation",
-                100.0 * share
-            ),
-        )
-    };
-    slower.or_else(held)
-}
-
-/// The host side of the network, as transfers tell it.
-fn flush(key: &KeyState) -> Option<Claim> {
-    let waits = key.signals.network_waits?;
-    Claim::at_least(
-        Bottleneck::ProxyCpu,
-        "share of network time spent waiting for flushes",
-        waits.recv_flush,
-        NOTABLE_WAIT,
-        format!(
-            "receivers wait for the flush into the GPU's memory for {:.0} % of the network time",
-            100.0 * waits.recv_flush
-        ),
-    )
-}
-
-fn proxy(key: &KeyState, expectation: &Expectation) -> Option<Claim> {
-    let running = key.observed.choice?;
-    let share = expectation.proxy_share(&key.facts, Some(running))?;
-    Claim::at_least(
-        Bottleneck::ProxyCpu,
-        "share of the call that serving its channels takes",
-        share,
-        PROXY,
-        format!(
-            "serving the channels of {running} one after the other should take {:.0} % of the call",
-            100.0 * share
-        ),
-    )
-}
-
-/// Whether steps or bytes cost the time, and on which links. Transfers that wait for the GPU speak
-/// against the network.
-fn bytes_or_latency(key: &KeyState, expectation: Option<&Expectation>) -> Vec<Option<Claim>> {
-    let crosses_nodes = key.facts.key.shape.nodes > 1;
-    let link = if crosses_nodes {
-        Bottleneck::Network
-    } else {
-        Bottleneck::IntraNodeLink
-    };
-    if let Some(waits) = key.signals.network_waits.filter(|_| crosses_nodes) {
-        let gpu = waits.send_gpu + waits.recv_gpu;
-        let wire = waits.send + waits.recv + waits.send_peer;
-        let share = gpu.max(wire);
-        let (class, what) = if gpu > wire {
-            (Bottleneck::IntraNodeLink, "the GPU")
+        checks: if claims
+            .iter()
+            .any(|c| c.class == Bottleneck::Misconfiguration)
+        {
+            WHO_OVERRULES.map(str::to_owned).into()
         } else {
-            (Bottleneck::Network, "the network or the peer")
-        };
-        let claim = Claim::at_least(
-            class,
-            "share of network time spent on one side",
-            share,
-            NOTABLE_WAIT,
-            format!(
-                "its transfers wait for {what} for {:.0} % of their time",
-                100.0 * share
-            ),
-        );
-        if claim.is_some() {
-            return vec![claim];
-        }
-    }
-    let share = expectation
-        .zip(key.observed.choice)
-        .and_then(|(e, running)| e.byte_share(&key.facts, Some(running)));
-    let Some(share) = share else {
-        return Vec::new();
-    };
-    let name = "share of the call's time that grows with its bytes";
-    let because = format!("{:.0} % of its time grows with its bytes", 100.0 * share);
-    let latency = Claim::at_most(
-        Bottleneck::LatencyBound,
-        name,
-        share,
-        HALF + MIXED,
-        because.clone(),
-    );
-    let bytes = Claim::at_least(link, name, share, HALF - MIXED, because);
-    if share < HALF {
-        vec![latency, bytes]
-    } else {
-        vec![bytes, latency]
+            Vec::new()
+        },
     }
 }

@@ -35,10 +35,16 @@ pub use risk::{Foreseen, Risk, RiskClass};
 const HARMFUL_ITERATIONS: f64 = 12.0;
 /// Failures of the environment in a row after which the job is not coming back.
 const MOST_ENVIRONMENT_FAILURES: u32 = 3;
-/// Choices that never ran before and may run together in one iteration, so that a failure has few suspects.
-const MOST_NEW: usize = 4;
+/// Choices that never ran before and may run together in one iteration: a failure makes suspects of all
+/// of them, and there are enough others.
+const MOST_NEW: usize = 32;
 /// The same after the first failure: the next one must have a clear culprit.
 const MOST_NEW_AFTER_FAILURE: usize = 1;
+
+/// Calls whose mean is a figure worth having.
+const CALLS_OF_A_FIGURE: u64 = 8;
+/// Choices of a key that should find room beside each other.
+const MOST_LEASES: u64 = 16;
 
 /// How much harm the run may do to the job.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -73,14 +79,14 @@ pub struct Bounds {
 }
 
 impl Default for Bounds {
-    /// 0.05 % of a key's calls at first, then 2 % for one untried choice and 16 % for all of them
-    /// together; out when the first calls take 1.5 times as long; half of the calls beside computation
+    /// 0.05 % of a key's calls at first where nothing is known, then 2 % for one untried choice and half
+    /// for all of them together, as far as what is known of them allows for that; out when the first calls take 1.5 times as long; half of the calls beside computation
     /// before all; no trial predicted to make an iteration more than 5 % slower, none that is seen to make
     /// it 10 % slower; the second failure ends the run; regret of 1 % of the job, or of five iterations.
     fn default() -> Self {
         Self {
             lease_share: 0.02,
-            leased_share: 0.16,
+            leased_share: 0.5,
             canary_share: 0.0005,
             canary_ratio: 1.5,
             overlapped_share: 0.5,
@@ -159,7 +165,7 @@ impl Guard {
 
     /// Untuned NCCL: always allowed.
     pub fn approve_untuned(&self) -> Approved {
-        self.approved(&Configuration::default(), &[], None)
+        self.approved(&Configuration::default(), &[], &[])
     }
 
     /// Lets a configuration run on all calls.
@@ -168,7 +174,7 @@ impl Guard {
     /// The first rule it breaks.
     pub fn approve(&self, configuration: &Configuration) -> Result<Approved, Refusal> {
         self.check_configuration(configuration)?;
-        Ok(self.approved(configuration, &[], None))
+        Ok(self.approved(configuration, &[], &[]))
     }
 
     /// Lets a configuration run, and beside it each candidate on as many calls as the lease says.
@@ -211,47 +217,53 @@ impl Guard {
         if predicted > allowed + f64::EPSILON {
             return Err(Refusal::TooRisky { predicted, allowed });
         }
-        Ok(self.approved(configuration, leases, None))
+        Ok(self.approved(configuration, leases, &[]))
     }
 
-    /// Lets a candidate that earned it on fewer calls run on all calls of its key.
+    /// Lets candidates, at most one of each key, run on all calls of their keys, together. Each must
+    /// have earned it on fewer calls, and all of them together must stay within what a trial may do.
     ///
     /// # Errors
     /// The first rule it breaks.
     pub fn approve_on_all_calls(
         &self,
         configuration: &Configuration,
-        key: TaskKey,
-        choice: Choice,
+        candidates: &[(TaskKey, Choice)],
     ) -> Result<Approved, Refusal> {
-        let with = Configuration {
-            policy: configuration.policy.with_choice(key, Some(choice)),
-            ..configuration.clone()
-        };
-        self.check_configuration(&with)?;
-        let (calls, allowed) = (self.calls(key), self.next_calls(key, &choice));
-        if allowed < calls {
-            return Err(Refusal::TooFast {
-                key,
-                choice,
-                calls,
-                allowed,
-            });
+        let mut with = configuration.clone();
+        let mut predicted = 1.0;
+        for &(key, choice) in candidates {
+            with.policy = with.policy.with_choice(key, Some(choice));
+            let (calls, allowed) = (self.calls(key), self.next_calls(key, &choice));
+            if allowed < calls {
+                return Err(Refusal::TooFast {
+                    key,
+                    choice,
+                    calls,
+                    allowed,
+                });
+            }
+            predicted += self.harm_of(&Lease { key, choice, calls });
         }
-        Ok(self.approved(&with, &[], Some((key, choice))))
+        self.check_configuration(&with)?;
+        let allowed = self.bounds.trial_iteration_ratio;
+        if predicted > allowed + f64::EPSILON {
+            return Err(Refusal::TooRisky { predicted, allowed });
+        }
+        Ok(self.approved(&with, &[], candidates))
     }
 
     fn approved(
         &self,
         configuration: &Configuration,
         leases: &[Lease],
-        on_all_calls: Option<(TaskKey, Choice)>,
+        on_all_calls: &[(TaskKey, Choice)],
     ) -> Approved {
         let choice_of = |key: &TaskKey| Some((*key, configuration.policy.choice_for(*key)?));
         Approved::new(
             configuration.clone(),
             leases.to_vec(),
-            on_all_calls,
+            on_all_calls.to_vec(),
             self.keys.keys().filter_map(choice_of).collect(),
             self.books.deadline_us(),
         )
@@ -329,6 +341,7 @@ impl Guard {
             calls: self.calls(key),
             overlapped: self.is_overlapped(key),
             canary_calls: self.calls_of_a_canary(key),
+            lease_calls: self.calls_of_one_lease(key),
             ran: &self.failures,
         };
         let risk = risk::assess(&of, &choice, foreseen);
@@ -371,11 +384,11 @@ impl Guard {
         if let Some(context) = &self.catalogue {
             catalogue::check_choice(key, choice, context)?;
         }
-        if let Some((pattern, why)) = self.failures.forbids(key, choice) {
+        if let Some((suspected, why)) = self.failures.forbids(key, choice) {
             return Err(Refusal::Suspect {
                 key,
                 choice: *choice,
-                pattern: Box::new(pattern),
+                suspected,
                 why: why.to_owned(),
             });
         }
@@ -460,6 +473,11 @@ impl Guard {
         self.failures.has_run(key, choice)
     }
 
+    /// Whether the job failed so often that nothing but NCCL's own choices may run any more.
+    pub fn is_over(&self) -> bool {
+        self.failures.count >= self.bounds.most_failures
+    }
+
     /// Whether the environment failed so often that the job is not coming back.
     pub fn is_job_lost(&self) -> bool {
         self.failures.environment_in_a_row >= MOST_ENVIRONMENT_FAILURES
@@ -479,9 +497,11 @@ impl Guard {
         self.keys.get(&key).is_some_and(|k| k.overlapped)
     }
 
-    /// Calls one untried choice may get in one iteration: at least one, since less is nothing.
+    /// Calls one untried choice may get in one iteration: a share of them, or as few as make a figure
+    /// where a share would be fewer.
     pub fn calls_of_one_lease(&self, key: TaskKey) -> u64 {
-        share_of(self.calls(key), self.bounds.lease_share).max(1)
+        let few = (self.calls(key) / MOST_LEASES).clamp(1, CALLS_OF_A_FIGURE);
+        share_of(self.calls(key), self.bounds.lease_share).max(few)
     }
 
     /// Calls the first trial of a choice may get: at least one.
@@ -521,7 +541,7 @@ impl Guard {
     /// Whether the job's service level is broken, or the regret budget would be by one more trial.
     pub fn exhausted(&self) -> Option<Refusal> {
         let (count, allowed) = (self.failures.count, self.bounds.most_failures);
-        if count >= allowed {
+        if self.is_over() {
             return Some(Refusal::TooManyFailures { count, allowed });
         }
         let more = HARMFUL_ITERATIONS * self.harm_allowed();

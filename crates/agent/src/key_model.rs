@@ -126,11 +126,6 @@ impl KeyModel {
         self.process.source()
     }
 
-    /// Every trial told.
-    pub fn observations(&self) -> &[Observation] {
-        &self.observations
-    }
-
     /// What is believed of a choice, as the logarithm of its time over the incumbent's; `None`
     /// where no model says anything yet.
     pub fn belief(&self, choice: &Choice) -> Option<Posterior> {
@@ -226,8 +221,7 @@ impl KeyModel {
             .iter()
             .filter(|(_, choice)| is_open(choice))
             .map(|(point, choice)| {
-                let (mean, variance) = forest.predict(point);
-                let belief = self.beside_incumbent(Posterior { mean, variance });
+                let belief = self.beside_incumbent(forest.predict(point));
                 let suggestion = Suggestion {
                     choice: *choice,
                     because: sentence(belief, &format!("a forest over {} trials", self.told())),

@@ -9,7 +9,7 @@ mod scoring;
 #[cfg(test)]
 mod tests;
 
-use ccl_core::{Advice, Hypothesis, Source};
+use ccl_core::{Advice, Hypothesis, Proposer, Source};
 use ccl_memory::{ScoreBook, ScoreContext, ScoreRecord};
 
 use crate::expectation::Expectation;
@@ -47,6 +47,11 @@ impl RuleMind {
         }
     }
 
+    /// Knows from now on what the machine should do, or no longer does.
+    pub fn expect(&mut self, expectation: Option<Expectation>) {
+        self.expectation = expectation;
+    }
+
     /// Begins with what earlier runs found predictions to be worth.
     pub fn remember(&mut self, scores: Vec<ScoreRecord>) {
         self.scores = ScoreBook::new(scores);
@@ -63,6 +68,20 @@ impl RuleMind {
         self.scores.trust(mechanism, &context_of(situation, key))
     }
 
+    /// What part of its promises a hypothesis is believed, 0..=1: all of them until its mechanism has
+    /// kept less than half of them there.
+    pub fn credit(
+        &self,
+        situation: &Situation,
+        proposer: Proposer,
+        hypothesis: &Hypothesis,
+    ) -> f64 {
+        let key = situation.key(hypothesis.key);
+        key.map_or(0.0, |key| {
+            (2.0 * self.trust(situation, key, scored_as(proposer, hypothesis))).min(1.0)
+        })
+    }
+
     /// Adds what became of a prediction: the share of the promised gain that was measured, 0..=1.
     pub fn score(&mut self, situation: &Situation, key: &KeyState, mechanism: &str, realised: f64) {
         let context = context_of(situation, key);
@@ -71,12 +90,17 @@ impl RuleMind {
 
     /// What a hypothesis is expected to save, as a share of the iteration: the key's share, times
     /// the middle of what is predicted, times what the mechanism's word is worth there.
-    pub fn expected_gain(&self, situation: &Situation, hypothesis: &Hypothesis) -> f64 {
+    pub fn expected_gain(
+        &self,
+        situation: &Situation,
+        proposer: Proposer,
+        hypothesis: &Hypothesis,
+    ) -> f64 {
         let Some(key) = situation.key(hypothesis.key) else {
             return 0.0;
         };
         let [low, high] = hypothesis.predicted_ratio;
-        let trust = self.trust(situation, key, &hypothesis.mechanism);
+        let trust = self.trust(situation, key, scored_as(proposer, hypothesis));
         key.observed.share * (1.0 - (low + high) / 2.0) * trust
     }
 
@@ -109,6 +133,15 @@ impl RuleMind {
     }
 }
 
+/// The name under which a hypothesis is scored: its mechanism's. What a language model calls its ideas
+/// is not a list anybody could keep, so all of them are scored as one.
+pub fn scored_as(proposer: Proposer, hypothesis: &Hypothesis) -> &str {
+    match proposer {
+        Proposer::Llm => "language-model",
+        _ => &hypothesis.mechanism,
+    }
+}
+
 /// Where something said of a key belongs.
 fn context_of(situation: &Situation, key: &KeyState) -> ScoreContext {
     ScoreContext {
@@ -132,7 +165,10 @@ impl Mind for RuleMind {
                 .iter()
                 .any(|(_, h)| h.key == hypothesis.key && h.choice == hypothesis.choice);
             if is_open && is_new {
-                found.push((self.expected_gain(situation, &hypothesis), hypothesis));
+                found.push((
+                    self.expected_gain(situation, Proposer::Rules, &hypothesis),
+                    hypothesis,
+                ));
             }
         }
         // Stable: equal gains keep the order of keys and mechanisms.

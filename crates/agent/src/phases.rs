@@ -12,6 +12,7 @@ mod risk;
 mod screen;
 mod trial;
 mod verdict;
+mod watch;
 
 use ccl_core::{Phase, TraceEvent};
 

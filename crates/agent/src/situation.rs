@@ -36,6 +36,16 @@ impl KeyState {
         self.incumbent.or(self.observed.choice)
     }
 
+    /// A ratio of call times as a ratio of what the key's trials compare: the call, or the iteration
+    /// where computation runs beside it.
+    pub fn in_metric(&self, call_ratio: f64) -> f64 {
+        if self.facts.overlapped {
+            1.0 - self.observed.share * (1.0 - call_ratio)
+        } else {
+            call_ratio
+        }
+    }
+
     /// What holds its calls back, as far as anybody knows.
     pub fn bottleneck(&self) -> Bottleneck {
         self.diagnosis

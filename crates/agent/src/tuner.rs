@@ -42,7 +42,7 @@ pub struct TuneOptions {
     pub alpha: f64,
     /// Smallest change of a time that matters, as a share: anything below is "no difference".
     pub minimum_effect: f64,
-    /// Untuned iterations that make the first baseline.
+    /// Untuned iterations that make the first baseline; more are taken where they do not agree.
     pub baseline_iterations: u32,
     /// Iterations the whole job is expected to have, where that is known: the regret budget is a share of
     /// them.
@@ -72,7 +72,7 @@ impl Default for TuneOptions {
             bounds: Bounds::default(),
             alpha: 0.05,
             minimum_effect: 0.005,
-            baseline_iterations: 4,
+            baseline_iterations: 2,
             expected_iterations: None,
             watch_iterations: 0,
             final_pairs: 40,
@@ -241,6 +241,8 @@ impl<'a> Tuner<'a> {
     /// The same, knowing more of what the machine should do than its keys tell.
     #[must_use]
     pub fn expecting(mut self, expectation: Expectation) -> Self {
+        let told = self.options.expectation.then(|| expectation.clone());
+        self.rule_mind.expect(told);
         self.expectation = expectation;
         self
     }

@@ -245,6 +245,8 @@ fn what_a_job_shows_and_what_leases_do() {
             .concat();
         assert_eq!(facts.legal.pairs, ring_and_tree);
         assert_eq!(testbed.untuned_choice(big()), Some(ring(2)));
+        let signals = testbed.signals(big());
+        assert!(signals.wait_for_ranks.is_some() && signals.tail_ratio.is_some());
 
         let guard = Guard::new(
             Bounds {
@@ -370,7 +372,7 @@ fn orders_that_are_not_followed_are_failures() {
         let error = testbed
             .run_iteration(&guard.approve(&wanted).unwrap())
             .unwrap_err();
-        let TestbedError::Failed { reason } = error else {
+        let TestbedError::NotFollowed { reason } = error else {
             unreachable!("{error}")
         };
         assert!(reason.contains("8ch was ordered and NCCL ran"), "{reason}");

@@ -138,7 +138,8 @@ fn leases_stay_within_their_bounds_and_untried_choices_cost_little() {
 #[test]
 fn a_failing_job_is_rolled_back_and_never_wins() {
     let scenario = Scenario {
-        events: vec![ScenarioEvent::Failure { at: 12 }],
+        // The first after the warm-up and the baseline: candidates are on trial.
+        events: vec![ScenarioEvent::Failure { at: 9 }],
     };
     let mut testbed = simulated("autoccl/phi2-2b.json", "a40-pcie-8gpu", 1, scenario);
     let ran = tune(&mut testbed, &cluster("a40-pcie-8gpu"), with_oracle(1));

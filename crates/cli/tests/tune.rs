@@ -94,6 +94,7 @@ fn a_run_gives_the_contract_and_a_complete_folder() {
         "workload.json",
         "cluster.toml",
         "memory.json",
+        "scores.json",
         "trace.jsonl",
         "decisions.jsonl",
         "refused.jsonl",
@@ -126,12 +127,9 @@ fn a_run_gives_the_contract_and_a_complete_folder() {
     {
         serde_json::from_str::<ccl_core::TraceLine>(line).unwrap();
     }
-    assert!(
-        artifacts
-            .path()
-            .join("memory/rules.simulated.json")
-            .exists()
-    );
+    for name in ["rules.simulated.json", "scores.simulated.json"] {
+        assert!(artifacts.path().join("memory").join(name).exists());
+    }
 }
 
 #[test]
@@ -151,6 +149,60 @@ fn a_run_with_memory_starts_from_what_was_learnt() {
         .clone();
     let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(summary["warm_start"]["rules"].as_u64().unwrap() >= 1);
+    let run = artifacts.path().join(summary["run_id"].as_str().unwrap());
+    let scores: Value =
+        serde_json::from_slice(&fs::read(run.join("scores.json")).unwrap()).unwrap();
+    assert!(!scores.as_array().unwrap().is_empty());
+}
+
+/// One call of every size of the demo, recorded on a machine that is a hundred times too slow.
+#[test]
+fn a_broken_machine_is_diagnosed_and_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut sweep = "dataset,gpu,gpus_per_node,nodes,ranks,intra,network,nccl,collective,bytes,algorithm,\
+                     protocol,channels,threads,chunk_bytes,settings,concurrent_compute,time_us,busbw_gbs,\
+                     source\n"
+        .to_owned();
+    for shift in 22..=28 {
+        let bytes: u64 = 1 << shift;
+        for algorithm in ["default", "Ring"] {
+            sweep.push_str(&format!(
+                "x,B300,8,1,8,NVLink5,none,2.29.7,AllReduce,{bytes},{algorithm},,,,,,,{},,x\n",
+                bytes / 1000
+            ));
+        }
+    }
+    let data = folder.path().join("sweep.csv");
+    fs::write(&data, sweep).unwrap();
+    let artifacts = folder.path().join("artifacts");
+    let mut command = ccl_agent();
+    command.args(["tune", "--workload", "workload/demo/allreduce-8gpu.json"]);
+    command.args([
+        "--testbed",
+        "recorded",
+        "--cluster",
+        "hgx-b300",
+        "--provider",
+        "none",
+    ]);
+    command
+        .arg("--data")
+        .arg(&data)
+        .arg("--artifacts")
+        .arg(&artifacts);
+    let output = command.arg("--json").assert().code(4).get_output().clone();
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(summary["stopped_because"], "sla");
+    assert_eq!(summary["verdict"], "no difference");
+    assert_eq!(summary["trials"], 0);
+    assert_eq!(summary["diagnosis"]["class"], "fault");
+    let run = artifacts.join(summary["run_id"].as_str().unwrap());
+    let written: Value =
+        serde_json::from_slice(&fs::read(run.join("summary.json")).unwrap()).unwrap();
+    assert_eq!(written, summary);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("1. peer-to-peer is off"), "{said}");
+    assert!(said.contains("nothing was changed"), "{said}");
 }
 
 #[test]

@@ -106,7 +106,7 @@ pub struct Diagnosis {
     /// How far beyond its limit the figure lies: 0 where nothing is known, 0.5 at the limit, towards
     /// 1 far beyond. Not a probability.
     pub confidence: f64,
-    /// What to check, in this order; only where something is broken.
+    /// What to check, in this order; only where something is broken or set wrong.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<String>,
 }

@@ -3,7 +3,7 @@
 //!
 //! Bagged trees over random subsets of the parameters (Breiman, "Random Forests", 2001), with the
 //! variance by the law of total variance over the trees (Hutter, Xu, Hoos, Leyton-Brown,
-//! "Algorithm runtime prediction", 2014, section 4.3.2). It does not choose what to evaluate next,
+//! "Algorithm runtime prediction", 2014). It does not choose what to evaluate next,
 //! and does not transform values: who wants logarithms hands in logarithms.
 
 mod tree;
@@ -11,6 +11,7 @@ mod tree;
 use rand::{Rng, RngExt};
 
 use crate::space::{MixedSpace, Point, Scale};
+use crate::surrogate::{Posterior, Surrogate};
 use tree::Tree;
 
 /// How a forest is grown.
@@ -28,7 +29,7 @@ pub struct ForestOptions {
 }
 
 impl Default for ForestOptions {
-    /// 32 trees; 5/6 of the parameters as in SMAC (Hutter, Hoos, Leyton-Brown, 2011, section 4.1);
+    /// 32 trees; 5/6 of the parameters as in SMAC (Hutter, Hoos, Leyton-Brown, 2011);
     /// nodes of 3 are split, because a search has tens of evaluations and not thousands.
     fn default() -> Self {
         Self {
@@ -149,21 +150,6 @@ impl Forest {
         &self.space
     }
 
-    /// Mean over the trees, and variance: the mean of the variances inside their leaves plus the
-    /// variance between their means. In the unit of the values and its square.
-    pub fn predict(&self, point: &Point) -> (f64, f64) {
-        let cells = self.cells(point);
-        let leaves: Vec<(f64, f64)> = self.trees.iter().map(|t| t.predict(&cells)).collect();
-        let count = leaves.len().max(1) as f64;
-        let mean = leaves.iter().map(|(m, _)| m).sum::<f64>() / count;
-        let variance = leaves
-            .iter()
-            .map(|(m, v)| v + (m - mean) * (m - mean))
-            .sum::<f64>()
-            / count;
-        (mean, variance)
-    }
-
     pub(crate) fn cells(&self, point: &Point) -> Vec<usize> {
         let domains = self.domains.iter().enumerate();
         domains.map(|(index, d)| d.cell(point, index)).collect()
@@ -175,6 +161,23 @@ impl Forest {
 
     pub(crate) fn out_of_bag(&self) -> &[Vec<usize>] {
         &self.out_of_bag
+    }
+}
+
+impl Surrogate for Forest {
+    /// Mean over the trees, and variance: the mean of the variances inside their leaves plus the
+    /// variance between their means. Of what the forest was grown on: of logarithms if those were.
+    fn predict(&self, point: &Point) -> Posterior {
+        let cells = self.cells(point);
+        let leaves: Vec<(f64, f64)> = self.trees.iter().map(|t| t.predict(&cells)).collect();
+        let count = leaves.len().max(1) as f64;
+        let mean = leaves.iter().map(|(m, _)| m).sum::<f64>() / count;
+        let variance = leaves
+            .iter()
+            .map(|(m, v)| v + (m - mean) * (m - mean))
+            .sum::<f64>()
+            / count;
+        Posterior { mean, variance }
     }
 }
 

@@ -47,14 +47,14 @@ pub struct Anova {
 }
 
 /// Functional analysis of variance over a forest, exactly from the boxes of its leaves (Hutter,
-/// Hoos, Leyton-Brown, "An efficient approach for assessing hyperparameter importance", ICML 2014,
-/// algorithm 2).
+/// Hoos, Leyton-Brown, "An efficient approach for assessing hyperparameter importance", ICML 2014).
 ///
 /// Points are weighted as [`MixedSpace::sample`] draws them, which is the product of uniform levels
 /// with those dropped that do not exist. A parameter has no effect where it does not exist, so its
-/// share counts how often that is, and the shares of all subsets of parameters sum to one. (The
-/// paper's own remedy, a default in place of what does not exist, invents values.) Trees without
+/// share counts how often that is, and the shares of all subsets of parameters sum to one. (A default
+/// in place of what does not exist, the usual remedy, invents values.) Trees without
 /// variance say nothing and are left out; without any other all shares are 0.
+/// `pairs` are of different parameters.
 pub fn functional_anova(forest: &Forest, pairs: &[(usize, usize)]) -> Anova {
     let space = forest.space();
     let levels: Vec<usize> = space

@@ -3,7 +3,10 @@
 //! [`SequentialComparison`] answers "faster, slower, or no difference" from paired times and may
 //! be looked at after every pair, and [`statistics`] holds what else samples allow to be said;
 //! [`KeySearch`] walks the choices of one task key by coordinate descent, ask and tell; [`fit`]
-//! turns a recorded sweep into tuner rules. None of them knows what a testbed is.
+//! turns a recorded sweep into tuner rules. [`Forest`] and [`surrogate`] predict what was not
+//! measured, screening and importance say which parameters of a [`MixedSpace`] matter, [`Halving`]
+//! races candidates that are dear to switch to, and [`peers`] are the published searches ours is
+//! compared with. None of them knows what a testbed is.
 
 mod choice_space;
 pub mod fit;

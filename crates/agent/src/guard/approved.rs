@@ -18,7 +18,7 @@ pub struct Lease {
 pub struct Approved {
     configuration: Configuration,
     leases: Vec<Lease>,
-    on_all_calls: Option<(TaskKey, Choice)>,
+    on_all_calls: Vec<(TaskKey, Choice)>,
     /// What the configuration asks for, by the keys of the job.
     asked: Vec<(TaskKey, Choice)>,
     deadline_us: f64,
@@ -28,7 +28,7 @@ impl Approved {
     pub(super) fn new(
         configuration: Configuration,
         leases: Vec<Lease>,
-        on_all_calls: Option<(TaskKey, Choice)>,
+        on_all_calls: Vec<(TaskKey, Choice)>,
         asked: Vec<(TaskKey, Choice)>,
         deadline_us: f64,
     ) -> Self {
@@ -59,12 +59,12 @@ impl Approved {
     /// What is on trial in it: leased, or on all calls of its key.
     pub fn on_trial(&self) -> impl Iterator<Item = (TaskKey, Choice)> {
         let leased = self.leases.iter().map(|l| (l.key, l.choice));
-        leased.chain(self.on_all_calls)
+        leased.chain(self.on_all_calls.iter().copied())
     }
 
     /// What it asks for besides: choices that were kept before.
     pub fn kept(&self) -> impl Iterator<Item = (TaskKey, Choice)> {
-        let kept = |asked: &&(TaskKey, Choice)| Some(**asked) != self.on_all_calls;
+        let kept = |asked: &&(TaskKey, Choice)| !self.on_all_calls.contains(asked);
         self.asked.iter().filter(kept).copied()
     }
 

@@ -30,7 +30,8 @@ pub struct Suspect {
     pub key: TaskKey,
     /// The choice.
     pub choice: Choice,
-    /// What about it may be the reason: nothing that one of these matches may run.
+    /// What about it may be the reason: nothing that one of these matches may run. Empty where all of it ran
+    /// well before: then nothing but itself can be meant.
     pub explanations: Vec<ChoicePattern>,
 }
 
@@ -48,7 +49,8 @@ pub struct Failure {
 /// What may not run, and why.
 #[derive(Clone, Debug, PartialEq)]
 struct Forbidden {
-    pattern: ChoicePattern,
+    itself: (TaskKey, Choice),
+    explanations: Vec<ChoicePattern>,
     why: String,
 }
 
@@ -69,12 +71,11 @@ impl Failures {
                 continue;
             };
             let why = format!("{} (run {})", rule.statement(), rule.run_id);
-            let whole = ChoicePattern::of(rule.key, &rule.choice);
-            let patterns = failure.explanations.iter().copied().chain([whole]);
-            self.forbidden.extend(patterns.map(|pattern| Forbidden {
-                pattern,
-                why: why.clone(),
-            }));
+            self.forbidden.push(Forbidden {
+                itself: (rule.key, rule.choice),
+                explanations: failure.explanations.clone(),
+                why,
+            });
         }
     }
 
@@ -106,6 +107,16 @@ impl Failures {
             Blame::Environment => self.environment_in_a_row += 1,
             Blame::Candidates | Blame::Kept => self.count += 1,
         }
+        if blame == Blame::Kept {
+            // It ran for a while, and more than itself is not suspect.
+            let suspects = self.accuse(&blamed, symptom);
+            self.ran.retain(|ran| !blamed.contains(ran));
+            return Failure {
+                blame,
+                suspects,
+                count: self.count,
+            };
+        }
         let suspects = self.suspect(&blamed, symptom);
         Failure {
             blame,
@@ -114,16 +125,18 @@ impl Failures {
         }
     }
 
-    /// Nothing that could explain what these did is tried again.
+    /// Nothing that could explain what these did is tried again. That some of them ran well before is no
+    /// excuse any more.
     pub(super) fn suspect(&mut self, blamed: &[(TaskKey, Choice)], symptom: &str) -> Vec<Suspect> {
+        self.ran.retain(|ran| !blamed.contains(ran));
+        self.accuse(blamed, symptom)
+    }
+
+    fn accuse(&mut self, blamed: &[(TaskKey, Choice)], symptom: &str) -> Vec<Suspect> {
         let mut suspects = Vec::new();
         for &(key, choice) in blamed {
             let is_known = |p: &ChoicePattern| self.ran.iter().any(|(k, c)| p.matches(*k, c));
-            let mut explanations = ChoicePattern::new_about(key, &choice, is_known);
-            if explanations.is_empty() {
-                // It ran before, all of it: nothing but itself can be meant.
-                explanations.push(ChoicePattern::of(key, &choice));
-            }
+            let explanations = ChoicePattern::new_about(key, &choice, is_known);
             suspects.push(Suspect {
                 key,
                 choice,
@@ -136,23 +149,24 @@ impl Failures {
         };
         for suspect in &suspects {
             let (key, choice) = (suspect.key, suspect.choice);
-            self.ran.remove(&(key, choice));
-            let why = format!("{choice} on {key}, {sureness}: {symptom}");
-            self.forbidden
-                .extend(suspect.explanations.iter().map(|pattern| Forbidden {
-                    pattern: *pattern,
-                    why: why.clone(),
-                }));
+            self.forbidden.push(Forbidden {
+                itself: (key, choice),
+                explanations: suspect.explanations.clone(),
+                why: format!("{choice} on {key}, {sureness}: {symptom}"),
+            });
         }
         suspects
     }
 
-    /// Why this may not run, if it may not: the pattern it matches, and what that is suspected of.
-    pub(super) fn forbids(&self, key: TaskKey, choice: &Choice) -> Option<(ChoicePattern, &str)> {
-        let found = self
-            .forbidden
-            .iter()
-            .find(|f| f.pattern.matches(key, choice))?;
-        Some((found.pattern, &found.why))
+    /// Why this may not run, if it may not: what it has in common with a suspect, and what that is
+    /// suspected of.
+    pub(super) fn forbids(&self, key: TaskKey, choice: &Choice) -> Option<(String, &str)> {
+        self.forbidden.iter().find_map(|f| {
+            if f.itself == (key, *choice) {
+                return Some(("it".to_owned(), f.why.as_str()));
+            }
+            let found = f.explanations.iter().find(|p| p.matches(key, choice))?;
+            Some((found.to_string(), f.why.as_str()))
+        })
     }
 }

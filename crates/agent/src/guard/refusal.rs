@@ -1,6 +1,6 @@
 //! Why the guard turns something down: the rule that was broken, with its figures.
 
-use ccl_core::{Choice, ChoicePattern, PolicyError, TaskKey};
+use ccl_core::{Choice, PolicyError, TaskKey};
 use thiserror::Error;
 
 /// Why a candidate may not run.
@@ -56,14 +56,14 @@ pub enum Refusal {
         reason: String,
     },
     /// It may be what made the job fail.
-    #[error("{pattern} may have made the job fail, and {choice} on {key} is that too: {why}")]
+    #[error("{choice} on {key}: {suspected} may have made the job fail ({why})")]
     Suspect {
         /// The key.
         key: TaskKey,
         /// The choice.
         choice: Choice,
-        /// What is suspected.
-        pattern: Box<ChoicePattern>,
+        /// What is suspected, in words.
+        suspected: String,
         /// Of what, and how surely.
         why: String,
     },

@@ -21,6 +21,10 @@ const PAIR_LEVELS: u32 = 2;
 /// How many times as long a call may take of which nothing at all is known.
 const UNKNOWN_CALL_RATIO: f64 = 3.0;
 
+/// What the first calls of a candidate may do to the iteration, a share of it, if they take
+/// [`UNKNOWN_CALL_RATIO`] times as long whatever is known of them.
+const FIRST_HARM: f64 = 0.01;
+
 /// How careful a trial is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RiskClass {
@@ -97,10 +101,16 @@ pub(super) struct Of<'a> {
     pub(super) calls: u64,
     pub(super) overlapped: bool,
     pub(super) canary_calls: u64,
+    pub(super) lease_calls: u64,
     pub(super) ran: &'a Failures,
 }
 
 /// The risk of a choice that passed all rules.
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    clippy::cast_possible_truncation
+)] // counts of calls, below 2^53
 pub(super) fn assess(of: &Of<'_>, choice: &Choice, foreseen: &Foreseen) -> Risk {
     let nearest = of
         .ran
@@ -139,9 +149,12 @@ pub(super) fn assess(of: &Of<'_>, choice: &Choice, foreseen: &Foreseen) -> Risk 
         Some(ratio) if of.overlapped => (ratio - 1.0).min(of_calls),
         _ => of_calls,
     };
+    // Even if nothing that is known of it were true, its first calls cost the iteration next to nothing.
+    let unforeseen = foreseen.share * (call_ratio.max(UNKNOWN_CALL_RATIO) - 1.0);
+    let harmless = (FIRST_HARM / unforeseen.max(FIRST_HARM) * of.calls as f64) as u64;
     let first_calls = match class {
         RiskClass::High => 1,
-        RiskClass::Low | RiskClass::Moderate => of.canary_calls,
+        RiskClass::Low | RiskClass::Moderate => harmless.min(of.lease_calls).max(of.canary_calls),
     };
     Risk {
         class,

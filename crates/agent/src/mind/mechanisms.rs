@@ -117,7 +117,8 @@ impl Mechanism {
             ratio,
         } = (self.propose)(&view)?;
         let mechanism = self.name.to_owned();
-        let evidence = vec![key.evidence];
+        let seen = key.diagnosis.as_ref().map(|d| d.evidence.clone());
+        let evidence = seen.unwrap_or_else(|| vec![key.evidence]);
         let (risk, refuted_by) = (self.risk.to_owned(), self.refuted_by.to_owned());
         let key = key.facts.key;
         Some(match change {

@@ -2,6 +2,7 @@
 
 use ccl_core::{Candidate, Interval, Outcome, TraceEvent};
 
+use super::scored_as;
 use crate::situation::KeyState;
 use crate::tuner::{RunError, Tuner};
 
@@ -17,16 +18,12 @@ pub fn realised_share(key: &KeyState, predicted_ratio: [f64; 2], measured: Inter
         return 0.0;
     }
     let [low, high] = predicted_ratio;
-    let promised = 1.0 - (low + high) / 2.0;
-    if promised < SMALLEST_PROMISE {
+    let middle = f64::midpoint(low, high);
+    if 1.0 - middle < SMALLEST_PROMISE {
         return 1.0;
     }
-    let of_metric = if key.facts.overlapped {
-        key.observed.share
-    } else {
-        1.0
-    };
-    ((1.0 - measured.median) / (promised * of_metric)).clamp(0.0, 1.0)
+    let promised = 1.0 - key.in_metric(middle);
+    ((1.0 - measured.median) / promised).clamp(0.0, 1.0)
 }
 
 impl Tuner<'_> {
@@ -49,11 +46,11 @@ impl Tuner<'_> {
             (_, Some(ratio)) => realised_share(key, hypothesis.predicted_ratio, ratio),
             (_, None) => return Ok(()),
         };
-        let mechanism = &hypothesis.mechanism;
+        let mechanism = scored_as(candidate.proposer, hypothesis);
         self.rule_mind
             .score(&self.situation, key, mechanism, realised);
         let event = TraceEvent::MechanismScored {
-            mechanism: mechanism.clone(),
+            mechanism: mechanism.to_owned(),
             key: candidate.key,
             bottleneck: key.bottleneck(),
             realised,

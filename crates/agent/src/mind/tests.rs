@@ -1,4 +1,6 @@
-use ccl_core::{Algorithm, Bottleneck, Choice, Collective, Hypothesis, Interval, Protocol, Source};
+use ccl_core::{
+    Algorithm, Bottleneck, Choice, Collective, Hypothesis, Interval, Proposer, Protocol, Source,
+};
 
 use super::{Mind, RuleMind, realised_share};
 use crate::situation::made_up::MadeUp;
@@ -87,7 +89,7 @@ fn trust_orders_what_promises_as_much() {
     assert!(place.unwrap() > 0);
     let gains: Vec<f64> = after
         .iter()
-        .map(|h| mind.expected_gain(&made_up.situation, h))
+        .map(|h| mind.expected_gain(&made_up.situation, Proposer::Rules, h))
         .collect();
     assert!(gains.windows(2).all(|w| w[0] >= w[1]), "{gains:?}");
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ccl_core::{Configuration, Outcome, StoppedBecause, TraceEvent, Verdict};
+use ccl_core::{Outcome, StoppedBecause, TraceEvent, Verdict};
 use ccl_memory::{RuleKind, RuleRecord};
 
 use super::online::Stop;
@@ -16,17 +16,15 @@ const WORTH_AVOIDING: f64 = 1.02;
 
 impl Tuner<'_> {
     pub(super) fn after(&mut self, run_id: &str, stop: Stop) -> Result<Summary, RunError> {
+        let mut stop = stop;
+        let found = self.lock()?;
+        let found = self.watch_and_tune(found, &mut stop)?;
         let (mut because, mut explanation) = stop;
-        let found = self.compare_with_untuned()?;
         if self.is_interrupted() && because != StoppedBecause::Interrupted {
             because = StoppedBecause::Interrupted;
             explanation = format!("{explanation}; interrupted during the final comparison");
         }
         let is_faster = found.verdict == Verdict::Faster;
-        if !is_faster {
-            // Anything that is not clearly better is not worth a risk: back to NCCL as it comes.
-            self.incumbent = Configuration::default();
-        }
         let last = self.approved_incumbent()?;
         self.testbed.leave(&last)?;
         let rules = self.distil(run_id, is_faster)?;

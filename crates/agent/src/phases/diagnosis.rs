@@ -1,6 +1,6 @@
 //! After the baseline: what holds the calls back, and whether the job may be tuned at all.
 
-use ccl_core::{Bottleneck, StoppedBecause, TraceEvent};
+use ccl_core::{Bottleneck, EvidenceId, StoppedBecause, TraceEvent};
 
 use super::online::Stop;
 use crate::diagnosis::{classify, fault};
@@ -11,13 +11,12 @@ impl Tuner<'_> {
     /// next start. A machine that is broken ends the run before anything is tried.
     pub(super) fn diagnose(&mut self) -> Result<Option<Stop>, RunError> {
         for index in 0..self.situation.keys.len() {
-            self.look_closer(index)?;
-        }
-        for index in 0..self.situation.keys.len() {
+            let closer = self.look_closer(index)?;
             let Some(state) = self.situation.keys.get(index) else {
                 continue;
             };
-            let diagnosis = classify(&self.situation, state, self.expectation());
+            let mut diagnosis = classify(&self.situation, state, self.expectation());
+            diagnosis.evidence.extend(closer);
             if let Some(state) = self.situation.keys.get_mut(index) {
                 state.diagnosis = Some(diagnosis.clone());
             }
@@ -45,9 +44,9 @@ impl Tuner<'_> {
     }
 
     /// Adds what the run itself knows to a key's signals, and files them as evidence.
-    fn look_closer(&mut self, index: usize) -> Result<(), RunError> {
+    fn look_closer(&mut self, index: usize) -> Result<Option<EvidenceId>, RunError> {
         let Some(state) = self.situation.keys.get(index) else {
-            return Ok(());
+            return Ok(None);
         };
         let key = state.facts.key;
         if state.facts.overlapped && self.testbed.probes_alone() {
@@ -62,9 +61,11 @@ impl Tuner<'_> {
             .keys
             .get(index)
             .and_then(|k| k.signals.statement());
-        if let Some(statement) = statement {
-            self.observe(Some(key), format!("{key}: {statement}"))?;
+        match statement {
+            Some(statement) => self
+                .observe(Some(key), format!("{key}: {statement}"))
+                .map(Some),
+            None => Ok(None),
         }
-        Ok(())
     }
 }

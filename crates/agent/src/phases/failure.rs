@@ -25,11 +25,10 @@ impl Tuner<'_> {
     ) -> Result<TestbedError, RunError> {
         let failure = self.guard.fail(approved, &error.to_string());
         let is_gone = matches!(error, TestbedError::Gone { .. });
-        let is_last = self.guard.exhausted().is_some() && failure.blame != Blame::Environment;
         let to = match failure.blame {
             _ if is_gone => RolledBackTo::Nothing,
             Blame::Kept => RolledBackTo::Defaults,
-            Blame::Candidates if is_last && failure.count > 1 => RolledBackTo::Defaults,
+            Blame::Candidates if self.guard.is_over() => RolledBackTo::Defaults,
             Blame::Candidates | Blame::Environment => RolledBackTo::Kept,
         };
         if to == RolledBackTo::Defaults {

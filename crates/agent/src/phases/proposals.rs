@@ -83,23 +83,35 @@ impl Tuner<'_> {
             .chain(remembered.map(|h| (Proposer::Memory, h)))
             .chain(rules.map(|h| (Proposer::Rules, h)))
             .filter_map(|(proposer, hypothesis)| {
-                let [low, high] = hypothesis.predicted_ratio;
-                let claimed = normal_of(low, high);
+                let claimed = self.claimed(&hypothesis)?;
                 let believed = self
                     .models
                     .get(&hypothesis.key)
                     .and_then(|m| m.belief(&hypothesis.choice));
+                // A reason makes a choice no less worth trying than the search finds it.
+                let without = believed.map_or(0.0, saving);
                 let belief = believed.map_or(claimed, |b| together(claimed, b));
+                let credit = self
+                    .rule_mind
+                    .credit(&self.situation, proposer, &hypothesis);
+                let saves = credit * saving(belief).max(without);
                 Some(Proposed {
                     key: hypothesis.key,
                     choice: hypothesis.choice,
                     proposer,
                     because: hypothesis.because.clone(),
-                    offer: self.offer(hypothesis.key, Lane::Hypothesis, saving(belief))?,
+                    offer: self.offer(hypothesis.key, Lane::Hypothesis, saves)?,
                     hypothesis: Some(hypothesis),
                 })
             })
             .collect()
+    }
+
+    /// What a hypothesis says, in the metric of its key's model.
+    fn claimed(&self, hypothesis: &Hypothesis) -> Option<Posterior> {
+        let key = self.situation.key(hypothesis.key)?;
+        let [low, high] = hypothesis.predicted_ratio.map(|r| key.in_metric(r));
+        Some(normal_of(low, high))
     }
 
     /// What the search of each key would try.
@@ -132,12 +144,12 @@ impl Tuner<'_> {
         found
     }
 
-    /// What a saving of a key's time is worth to the iteration, and what its trial costs.
+    /// What a saving in the metric of a key's model is worth to the iteration, and what its trial costs.
     fn offer(&self, key: TaskKey, lane: Lane, saves: f64) -> Option<Offer> {
         let state = self.situation.key(key)?;
         let by_iteration = state.facts.overlapped;
         // Beside computation the iteration itself is what is modelled.
-        let of_iteration = if by_iteration && lane == Lane::Numeric {
+        let of_iteration = if by_iteration {
             saves
         } else {
             saves * state.observed.share

@@ -26,6 +26,14 @@ impl Tuner<'_> {
         let state = self.situation.key(key);
         let share = state.map_or(0.0, |k| k.observed.share);
         let incumbent = state.and_then(|k| k.incumbent);
+        let overlapped = state.is_some_and(|k| k.facts.overlapped);
+        // Two deviations above what the key's model believes: of the call, or of the iteration where
+        // that is what it models.
+        let believed = self.models.get(&key).and_then(|m| m.belief(&choice));
+        let believed = believed.map(|b| (b.mean + 2.0 * b.variance.sqrt()).exp());
+        let of_call = believed
+            .filter(|_| !overlapped)
+            .map(|ratio| (ratio, "as its key's model believes"));
         let probed = self
             .probe_us(key, Some(choice))
             .zip(self.probe_us(key, incumbent))
@@ -45,13 +53,6 @@ impl Tuner<'_> {
             let hypothesis = candidate.hypothesis.as_ref()?;
             Some((hypothesis.predicted_ratio[1], "as the hypothesis fears"))
         };
-        let of_iteration = || {
-            let expectation = self.expectation()?;
-            let with = self.incumbent.policy.with_choice(key, Some(choice));
-            let new = expectation.iteration_us(&with)?;
-            let now = expectation.iteration_us(&self.incumbent.policy)?;
-            Some(1.0 + (new / now - 1.0).abs() * (1.0 + EXPECTATION_SPREAD))
-        };
         let was_good_before = self.remembered.iter().any(|rule| {
             rule.kind == RuleKind::Positive
                 && rule.key == key
@@ -60,8 +61,8 @@ impl Tuner<'_> {
         });
         Foreseen {
             share,
-            call_ratio: probed.or_else(expected).or_else(feared),
-            iteration_ratio: of_iteration(),
+            call_ratio: of_call.or(probed).or_else(expected).or_else(feared),
+            iteration_ratio: believed.filter(|_| overlapped),
             was_good_before,
         }
     }

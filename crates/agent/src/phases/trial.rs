@@ -15,7 +15,7 @@ mod leases;
 mod shares;
 
 use ccl_core::{Candidate, Interval, Outcome, TraceEvent};
-use ccl_search::{Decision, SequentialComparison};
+use ccl_search::{Decision, ScaledComparison, pair_noise};
 
 use crate::tuner::{RunError, Tried, Tuner};
 
@@ -31,12 +31,18 @@ pub(super) const WORTH_PURSUING: f64 = 0.002;
 /// comparison on fresh pairs does not depend on it.
 const TRIAL_ALPHA: f64 = 0.05;
 
+/// Relative noise of one call: what most of them show, and the comparison raises it where pairs show
+/// more.
+const CALL_NOISE: f64 = 0.05;
+/// Relative noise of an iteration below which nobody should believe a short baseline.
+const LEAST_ITERATION_NOISE: f64 = 0.006;
+
 /// A candidate under comparison.
 struct Contender {
     candidate: Candidate,
     /// The key's share of the iteration.
     share: f64,
-    comparison: SequentialComparison,
+    comparison: ScaledComparison,
     /// The value of a lease that took a key's only call, waiting for its partner.
     unpaired_us: Option<f64>,
     ended: Option<(Outcome, String)>,
@@ -81,7 +87,8 @@ impl Contender {
     fn estimate(&self) -> Option<(f64, f64)> {
         let pairs = f64::from(self.comparison.pairs().max(1));
         let log_ratio = self.median()?.ln();
-        Some((log_ratio, (1.2533 * 0.05_f64).powi(2) / pairs))
+        let variance = (1.2533 * self.comparison.noise()).powi(2) / pairs;
+        Some((log_ratio, variance))
     }
 }
 
@@ -99,7 +106,7 @@ impl Tuner<'_> {
                 .key(candidate.key)
                 .map_or(0.0, |k| k.observed.share),
             candidate,
-            comparison: SequentialComparison::new(TRIAL_ALPHA, this.options.minimum_effect),
+            comparison: this.comparison(this.pair_noise_of_iterations()),
             unpaired_us: None,
             ended: None,
             refused: None,
@@ -114,12 +121,30 @@ impl Tuner<'_> {
         self.judge(contenders, metric)
     }
 
+    /// A comparison of a trial, by pairs whose logarithm has this deviation.
+    fn comparison(&self, noise: f64) -> ScaledComparison {
+        ScaledComparison::new(TRIAL_ALPHA, self.options.minimum_effect, noise)
+    }
+
+    /// Deviation of the logarithm of two iterations' ratio, as far as the baseline tells.
+    fn pair_noise_of_iterations(&self) -> f64 {
+        let shown = pair_noise(&self.baseline_us).unwrap_or(0.0);
+        shown.max(LEAST_ITERATION_NOISE * std::f64::consts::SQRT_2)
+    }
+
+    /// The same of two means over so many calls.
+    #[allow(clippy::cast_precision_loss)] // counts of calls
+    fn pair_noise_of_calls(&self, leased: f64, beside: f64) -> f64 {
+        CALL_NOISE * (1.0 / leased.max(1.0) + 1.0 / beside.max(1.0)).sqrt()
+    }
+
     /// Says how each contender ended; the fastest of a key that is faster becomes its incumbent.
     fn judge(&mut self, contenders: Vec<Contender>, metric: &str) -> Result<(), RunError> {
         let median = |c: &Contender| c.median().unwrap_or(f64::INFINITY);
         let winners: Vec<u32> = contenders
             .iter()
             .filter(|c| c.ended.is_none() && c.comparison.decision() == Decision::Faster)
+            .filter(|_| !self.guard.is_over())
             .filter(|c| {
                 !contenders.iter().any(|other| {
                     other.candidate.key == c.candidate.key
@@ -155,6 +180,10 @@ impl Tuner<'_> {
                     format!("{pairs} pairs are too few to tell a difference from the noise"),
                 ),
                 Some(r) if won => (Outcome::Kept, faster(r, pairs)),
+                Some(r) if decision == Decision::Faster && self.guard.is_over() => (
+                    Outcome::RolledBackNoDifference,
+                    format!("{}, but the job is back on NCCL's own choices", faster(r, pairs)),
+                ),
                 Some(r) if decision == Decision::Faster => (
                     Outcome::RolledBackNoDifference,
                     format!("{}, but another candidate of the key gained more", faster(r, pairs)),
@@ -179,10 +208,13 @@ impl Tuner<'_> {
                     metric: metric.to_owned(),
                 })?;
             }
-            let as_predicted = candidate.hypothesis.as_ref().zip(ratio).map(|(h, r)| {
-                let [low, high] = h.predicted_ratio;
-                r.ci95[1] >= low && r.ci95[0] <= high
+            let predicted = candidate.hypothesis.as_ref().and_then(|h| {
+                let key = self.situation.key(candidate.key)?;
+                Some(h.predicted_ratio.map(|r| key.in_metric(r)))
             });
+            let as_predicted = predicted
+                .zip(ratio)
+                .map(|([low, high], r)| r.ci95[1] >= low && r.ci95[0] <= high);
             self.emit(TraceEvent::Judged {
                 candidate: candidate.id,
                 outcome,

@@ -14,6 +14,11 @@ use crate::tuner::{RunError, Tuner};
 /// Iterations before the baseline that nobody looks at: allocations, connections, caches.
 const WARM_UP: u32 = 1;
 
+/// Most iterations a baseline takes, however much they differ.
+const MOST_BASELINE: u32 = 16;
+/// Baseline iterations that differ by less, as a share, agree.
+const AGREEMENT: f64 = 0.03;
+
 /// The upper end of an interval that has none; JSON knows no infinity.
 const UNBOUNDED: f64 = 1e300;
 
@@ -34,7 +39,12 @@ impl Tuner<'_> {
             self.spend(&untuned)?.map_err(RunError::Baseline)?;
         }
         let mut calls_us: Vec<Vec<f64>> = vec![Vec::new(); self.situation.keys.len()];
-        for _ in 0..self.options.baseline_iterations {
+        // As many as asked for, and more until two of them agree: one spike is no baseline.
+        for count in 0..MOST_BASELINE {
+            let enough = count >= self.options.baseline_iterations.max(1);
+            if enough && (count < 2 || two_agree(&self.baseline_us)) {
+                break;
+            }
             let sample = self.spend(&untuned)?.map_err(RunError::Baseline)?;
             for (state, seen) in self.situation.keys.iter().zip(&mut calls_us) {
                 let key = sample.keys.iter().find(|k| k.key == state.facts.key);
@@ -160,6 +170,14 @@ impl Tuner<'_> {
         };
         Ok(())
     }
+}
+
+/// Whether two of the times differ by no more than baseline iterations do.
+fn two_agree(times_us: &[f64]) -> bool {
+    let mut sorted = times_us.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let mut pairs = sorted.iter().zip(sorted.iter().skip(1));
+    pairs.any(|(a, b)| b - a <= AGREEMENT * a)
 }
 
 /// Iteration times in microseconds as an estimate in milliseconds.

@@ -171,7 +171,7 @@ impl MadeUp {
                 also: Vec::new(),
                 because: String::new(),
                 figures: Vec::new(),
-                evidence: Vec::new(),
+                evidence: vec![k.evidence],
                 confidence: 1.0,
                 checks: Vec::new(),
             });

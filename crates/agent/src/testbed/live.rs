@@ -173,8 +173,13 @@ impl LiveTestbed {
         planned
     }
 
-    /// Waits for the iteration to end and for its records.
-    fn collect(&mut self, number: u64) -> Result<(Iteration, Collected), TestbedError> {
+    /// Waits for the iteration to end and for its records: until the deadline for the iteration's own
+    /// sake, and no longer than the patience for a job that shows nothing any more.
+    fn collect(
+        &mut self,
+        number: u64,
+        deadline: Duration,
+    ) -> Result<(Iteration, Collected), TestbedError> {
         let mut collected = Collected::new(number);
         let mut progress = Instant::now();
         let mut ended: Option<(Iteration, Instant)> = None;
@@ -198,6 +203,11 @@ impl LiveTestbed {
                 // What hangs in NCCL does not come back.
                 let reason = format!("no iteration ended in {} s", self.patience.as_secs());
                 return Err(TestbedError::Gone { reason });
+            }
+            if progress.elapsed() > deadline {
+                return Err(TestbedError::Hung {
+                    waited_s: progress.elapsed().as_secs_f64(),
+                });
             }
             if ended.is_none() && self.pilot.communicators().iter().all(Followed::is_over) {
                 let reason = "all its ranks have ended".to_owned();
@@ -231,7 +241,8 @@ impl Testbed for LiveTestbed {
 
     fn run_iteration(&mut self, approved: &Approved) -> Result<IterationSample, TestbedError> {
         let (number, orders) = self.order(approved)?;
-        let (iteration, collected) = self.collect(number)?;
+        let deadline = Duration::from_secs_f64(approved.deadline_us() / 1e6);
+        let (iteration, collected) = self.collect(number, deadline)?;
         collected.compare_with(&orders)?;
         let keys =
             self.learnt.keys.iter().map(|facts| {

@@ -298,21 +298,17 @@ impl Testbed for SimulatedTestbed {
                 .collect();
             let leased: u64 = leases.iter().map(|l| l.calls).sum();
             let left = facts.calls.saturating_sub(leased);
-            // Incumbent blocks as large as the leased ones, so that a pair is as noisy on either
-            // side; without leases one block of everything.
-            let of_lease = leases.first().map_or(left, |l| l.calls);
-            let blocks = if leases.is_empty() {
-                1
-            } else {
-                BLOCKS.min(of_lease).max(1)
-            };
-            let calls_of_block = (of_lease / blocks).max(1);
+            // As many blocks as the largest lease has calls, up to a few; the incumbent's calls lie
+            // around all of them. Without leases one block of everything.
+            let blocks_of = |calls: u64| BLOCKS.min(calls).max(1);
+            let blocks = leases.iter().map(|l| blocks_of(l.calls)).max().unwrap_or(1);
             let first_stream = (index as u64 + 1) * STREAMS_OF_KEY;
             let policy = &approved.configuration().policy;
             let slow = |choice: Option<Choice>| {
                 choice.map_or(1.0, |c| self.scenario.calls_factor(number, facts.key, &c))
             };
-            let sample = |mean_us: f64, lease: u64| -> Vec<f64> {
+            let sample = |mean_us: f64, lease: u64, calls: u64, blocks: u64| -> Vec<f64> {
+                let calls_of_block = (calls / blocks).max(1);
                 (0..blocks)
                     .map(|block| {
                         let stream = first_stream + lease * (BLOCKS + 1) + block;
@@ -325,7 +321,12 @@ impl Testbed for SimulatedTestbed {
             let calls_us = if left == 0 {
                 Vec::new()
             } else {
-                sample(time.call_us * slow(policy.choice_for(facts.key)), 0)
+                sample(
+                    time.call_us * slow(policy.choice_for(facts.key)),
+                    0,
+                    left,
+                    blocks,
+                )
             };
             let mut lease_samples = Vec::new();
             for (lease, slot) in leases.iter().zip(1..) {
@@ -335,7 +336,12 @@ impl Testbed for SimulatedTestbed {
                 let call_us = with.keys.get(&lease.key).map_or(f64::NAN, |k| k.call_us);
                 lease_samples.push(LeaseSample {
                     choice: lease.choice,
-                    calls_us: sample(call_us * slow(Some(lease.choice)), slot),
+                    calls_us: sample(
+                        call_us * slow(Some(lease.choice)),
+                        slot,
+                        lease.calls,
+                        blocks_of(lease.calls),
+                    ),
                 });
             }
             let choice = policy

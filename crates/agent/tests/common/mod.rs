@@ -2,6 +2,8 @@
 
 #![allow(dead_code)] // every test file uses its part
 
+pub mod watched;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -14,7 +16,7 @@ use ccl_agent::trace::Tracer;
 use ccl_agent::tuner::{RunError, TuneOptions, Tuner};
 use ccl_core::{ClusterSpec, ContextSignature, TraceLine, WorkloadSpec, cluster_text};
 use ccl_llm::Provider;
-use ccl_memory::{KnowledgeBase, RuleRecord};
+use ccl_memory::{KnowledgeBase, RuleRecord, ScoreRecord};
 use ccl_sim::noise::{NoiseModel, Scenario};
 
 /// What a run left behind.
@@ -22,6 +24,7 @@ pub struct Ran {
     pub result: Result<Summary, RunError>,
     pub trace: Vec<TraceLine>,
     pub learnt: Vec<RuleRecord>,
+    pub scores: Vec<ScoreRecord>,
 }
 
 impl Ran {
@@ -48,6 +51,7 @@ pub struct With {
     pub options: TuneOptions,
     pub provider: Option<Arc<dyn Provider>>,
     pub remembered: Vec<RuleRecord>,
+    pub scores: Vec<ScoreRecord>,
     pub interrupted: bool,
 }
 
@@ -90,12 +94,15 @@ pub fn tune(testbed: &mut dyn Testbed, on: &ClusterSpec, with: With) -> Ran {
         with.remembered,
         &interrupted,
     );
+    tuner.remember_scores(with.scores);
     let result = tuner.run("test");
     let learnt = tuner.learnt().to_vec();
+    let scores = tuner.scores("test");
     drop(tuner);
     Ran {
         result,
         trace,
         learnt,
+        scores,
     }
 }

@@ -62,6 +62,13 @@ pub struct TuneArgs {
     /// Seed of every random decision.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
+    /// Iterations the whole job is expected to have: tuning may cost it 1 % of them. Without it, five.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    job_iterations: Option<u64>,
+    /// Iterations to watch the job for after the verdict: it goes back when it becomes slower than
+    /// untuned, and is tuned again when its pace changes for good.
+    #[arg(long, value_name = "ITERATIONS", default_value_t = 0)]
+    watch: u64,
     /// Compute what could have been found, and how much of it was.
     #[arg(long)]
     oracle: bool,
@@ -168,6 +175,8 @@ pub fn run(args: &TuneArgs) -> CommandResult {
         budget: args.budget,
         seed: args.seed,
         oracle: args.oracle,
+        expected_iterations: args.job_iterations,
+        watch_iterations: args.watch,
         ..TuneOptions::default()
     };
     let knowledge = KnowledgeBase::of_knobs(job.cluster.nccl_version);
@@ -192,7 +201,18 @@ pub fn run(args: &TuneArgs) -> CommandResult {
     )
     .expecting(expectation);
     tuner.remember_scores(scores);
-    let summary = tuner.run(&run_id).map_err(|error| failed(error, &folder))?;
+    let summary = match tuner.run(&run_id) {
+        Ok(summary) => summary,
+        Err(error) => {
+            // What made the job fail is not forgotten with it.
+            let kept = store.add(source, tuner.learnt());
+            let error = failed(error, &folder);
+            return Err(match kept {
+                Ok(()) => error,
+                Err(why) => error.help(format!("its rules could not be kept either: {why}")),
+            });
+        }
+    };
     let (learnt, scored) = (tuner.learnt().to_vec(), tuner.scores(&run_id));
     let mut tracer = tuner.into_tracer();
     store

@@ -41,7 +41,7 @@ fn a_tree_that_saw_every_point_knows_every_value() {
     let data = all(&space);
     let forest = Forest::fit(&space, &data, &exact(), &mut ChaCha8Rng::seed_from_u64(1)).unwrap();
     for (point, value) in &data {
-        let (mean, variance) = forest.predict(point);
+        let Posterior { mean, variance } = forest.predict(point);
         assert!((mean - value).abs() < 1e-9, "{mean} for {value}");
         assert!(variance < 1e-18);
     }
@@ -63,7 +63,7 @@ fn it_predicts_points_it_did_not_see() {
     let mean = unseen.iter().map(|(_, v)| v).sum::<f64>() / unseen.len() as f64;
     let (mut error, mut spread) = (0.0, 0.0);
     for (point, value) in &unseen {
-        error += (forest.predict(point).0 - value).powi(2);
+        error += (forest.predict(point).mean - value).powi(2);
         spread += (mean - value).powi(2);
     }
     assert!(error < 0.2 * spread, "explains {:.2}", 1.0 - error / spread);
@@ -82,8 +82,8 @@ fn it_is_less_sure_where_it_saw_nothing() {
         .collect();
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     let forest = Forest::fit(&space, &seen, &ForestOptions::default(), &mut rng).unwrap();
-    let unseen = forest.predict(&space.point(&[10])).1;
-    let known = forest.predict(&space.point(&[2])).1;
+    let unseen = forest.predict(&space.point(&[10])).variance;
+    let known = forest.predict(&space.point(&[2])).variance;
     assert!(unseen > 10.0 * known, "{unseen} against {known}");
 }
 
@@ -98,7 +98,7 @@ fn a_failed_evaluation_counts_as_the_worst_and_only_failures_make_no_forest() {
     data.push((space.point(&[1, 0, 0]), 2.0));
     data.push((space.point(&[2, 0, 0]), 1.0));
     let forest = Forest::fit(&space, &data, &exact(), &mut rng).unwrap();
-    assert!((forest.predict(&data[0].0).0 - 2.0).abs() < 1e-12);
+    assert!((forest.predict(&data[0].0).mean - 2.0).abs() < 1e-12);
 }
 
 proptest! {
@@ -112,8 +112,8 @@ proptest! {
         let least = data.iter().map(|(_, v)| *v).fold(f64::INFINITY, f64::min);
         let most = data.iter().map(|(_, v)| *v).fold(f64::NEG_INFINITY, f64::max);
         for point in space.points(1000) {
-            let (mean, variance) = one.predict(&point);
-            prop_assert_eq!((mean, variance), two.predict(&point));
+            let Posterior { mean, variance } = one.predict(&point);
+            prop_assert_eq!(one.predict(&point), two.predict(&point));
             prop_assert!(mean >= least - 1e-9 && mean <= most + 1e-9);
             prop_assert!(variance >= 0.0 && variance <= (most - least).powi(2));
         }

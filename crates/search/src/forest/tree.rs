@@ -3,7 +3,7 @@
 //! Absence is a cell like the levels are, so a parameter that exists only under a condition needs
 //! no default in its place. Where the observations of a node leave open on which side a cell
 //! belongs, chance decides, tree by tree: the trees then disagree exactly where nothing was
-//! observed, which is what the forest's variance is for (Hutter et al. 2014, section 4.3.2).
+//! observed, which is what the forest's variance is for (Hutter et al. 2014).
 
 use rand::{Rng, RngExt};
 

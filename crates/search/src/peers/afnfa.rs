@@ -6,6 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::forest::{Forest, ForestOptions};
 use crate::optimiser::{History, Optimiser};
 use crate::space::{MixedSpace, Point};
+use crate::surrogate::Surrogate;
 
 /// Steps of one annealing, of which a forest answers each in microseconds.
 const STEPS: usize = 500;
@@ -47,12 +48,12 @@ impl Afnfa {
     /// The best predicted point without an evaluation that annealing comes across.
     fn anneal(&mut self, forest: &Forest, start: &Point) -> Option<Point> {
         let spread = spread(&self.history);
-        let mut now = (start.clone(), forest.predict(start).0);
+        let mut now = (start.clone(), forest.predict(start).mean);
         let mut best: Option<(Point, f64)> = None;
         for step in 0..STEPS {
             let temperature = spread * COLDEST.powf(step as f64 / STEPS as f64);
             let point = self.neighbour(&now.0);
-            let predicted = forest.predict(&point).0;
+            let predicted = forest.predict(&point).mean;
             let new = best.as_ref().is_none_or(|(_, value)| predicted < *value)
                 && !self.history.contains(&point);
             if new {

@@ -15,6 +15,8 @@ use subspace::Subspace;
 const REPEATS_KEPT: f64 = 0.75;
 
 /// How many evaluations it takes in all; the subspaces share them equally, with at least one each.
+/// What a subspace that is left early does not use is lost, so a caller that counts evaluations
+/// itself may give more than it will ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AutoCclSteps {
     /// Random ones, from whose best the descents start.
@@ -43,7 +45,7 @@ impl Default for AutoCclSteps {
 /// threads, chunk) and one direction at a time: three probes, the nearest at first, and after a
 /// gain as far away as 0.8 of the relative gain is a share of the points left in that direction;
 /// no gain turns to the other direction and then to the next resource; after all of them the
-/// descent starts anew at a random point, four times at most. No point is evaluated twice. A
+/// descent starts anew at a random point, three times at most. No point is evaluated twice. A
 /// subspace is left early if its best is 1.5 times the best of all after a tenth of its descent,
 /// or 3 times after five steps of it.
 ///

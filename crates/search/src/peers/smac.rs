@@ -7,6 +7,7 @@ use crate::forest::{Forest, ForestOptions};
 use crate::normal::cumulative;
 use crate::optimiser::{History, Optimiser};
 use crate::space::{MixedSpace, Point, Scale};
+use crate::surrogate::{Posterior, Surrogate};
 
 /// Random points before a forest is grown.
 const STARTS: usize = 10;
@@ -23,7 +24,7 @@ const RANDOM_POINTS: usize = 1000;
 ///
 /// As published: a forest of 10 trees on the logarithm of the times, 5/6 of the parameters at a
 /// split, the variance over the trees; the expected improvement of the time itself under a normal
-/// logarithm (section 4.3, equation 3); local searches from the ten evaluated points where it is
+/// logarithm; local searches from the ten evaluated points where it is
 /// largest, with four draws of standard deviation 0.2 around an ordered level and all other
 /// categories; random points besides; and every second proposal drawn at random, so that a wrong
 /// forest cannot stop it.
@@ -156,8 +157,9 @@ fn nearest(positions: &[f64], at: f64) -> u16 {
 }
 
 /// Expected improvement of the time below `exp(best)`, where its logarithm is normal with this mean
-/// and variance (Hutter, Hoos, Leyton-Brown, Murphy, GECCO 2009; equation 3 of the SMAC paper).
-fn expected_improvement((mean, variance): (f64, f64), best: f64) -> f64 {
+/// and variance (Hutter, Hoos, Leyton-Brown, Murphy, GECCO 2009).
+fn expected_improvement(belief: Posterior, best: f64) -> f64 {
+    let Posterior { mean, variance } = belief;
     let deviation = variance.sqrt();
     if deviation < 1e-9 {
         return (best.exp() - mean.exp()).max(0.0);
@@ -195,6 +197,7 @@ mod tests {
 
     #[test]
     fn expected_improvement_agrees_with_a_simulation() {
+        let of = |mean, variance, best| expected_improvement(Posterior { mean, variance }, best);
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let (mean, deviation, best) = (0.3, 0.5, 0.1_f64);
         let draws = 200_000;
@@ -202,9 +205,9 @@ mod tests {
             .map(|_| (best.exp() - (mean + deviation * normal(&mut rng)).exp()).max(0.0))
             .sum();
         let simulated = sum / f64::from(draws);
-        let formula = expected_improvement((mean, deviation * deviation), best);
+        let formula = of(mean, deviation * deviation, best);
         assert!((simulated - formula).abs() < 0.003, "{simulated} {formula}");
-        assert_eq!(expected_improvement((0.0, 0.0), 0.0), 0.0);
-        assert!(expected_improvement((-1.0, 0.0), 0.0) > 0.6);
+        assert_eq!(of(0.0, 0.0, 0.0), 0.0);
+        assert!(of(-1.0, 0.0, 0.0) > 0.6);
     }
 }

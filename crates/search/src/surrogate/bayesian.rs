@@ -55,7 +55,9 @@ const SPREAD_DRAWS: usize = 100;
 /// Best points whose surroundings are candidates.
 const BEST: usize = 5;
 /// Multiplications spent on exact variances for one suggestion.
-const EXACT_COST: usize = 5_000_000;
+const EXACT_COST: usize = 3_000_000;
+/// Observations up to which every model may refit at every one.
+const ALL_REFIT: usize = 40;
 
 #[derive(Clone, Debug)]
 struct Model {
@@ -79,6 +81,12 @@ impl Model {
         if self.failure.is_none() {
             let belief = self.belief(point);
             self.failure = self.process.tell(point, belief, value, variance).err();
+        }
+    }
+
+    fn refit(&mut self) {
+        if self.failure.is_none() {
+            self.failure = self.process.refit().err();
         }
     }
 
@@ -150,7 +158,7 @@ impl BayesianSearch {
 
     /// Tells the logarithm of a time, or of a ratio of times, with its variance. A failed
     /// evaluation is told as infinite: its point is proposed no more, and counts as bad as the
-    /// worst.
+    /// worst. Nothing is learnt from a value whose variance is no finite number from 0 up.
     pub fn tell_noisy(&mut self, point: &Point, log_value: f64, variance: f64) {
         let value = if log_value.is_finite() {
             Some(log_value)
@@ -161,16 +169,17 @@ impl BayesianSearch {
         };
         self.history.push(point, log_value);
         *self.told.entry(point.clone()).or_default() += 1;
-        if let Some(value) = value {
-            for model in &mut self.models {
+        let is_known = variance.is_finite() && variance >= 0.0;
+        if let Some(value) = value.filter(|_| is_known) {
+            let (count, many) = (self.history.len(), self.models.len());
+            for (index, model) in self.models.iter_mut().enumerate() {
                 model.tell(point, value, variance);
+                // Refits of several models would add up where each is dear: they take turns.
+                if count <= ALL_REFIT || count % many == index {
+                    model.refit();
+                }
             }
-            let evidence: Vec<Option<f64>> = self
-                .models
-                .iter()
-                .map(|m| m.failure.is_none().then(|| m.process.log_evidence()))
-                .collect();
-            self.contest.judge(&evidence);
+            self.judge();
         }
     }
 
@@ -220,12 +229,38 @@ impl BayesianSearch {
         Ok(batch)
     }
 
+    /// Chooses the model to use, once what was measured could show that a source is wrong.
+    fn judge(&mut self) {
+        let model = self.model();
+        let source = model.source.as_ref();
+        if model.failure.is_none() && source.is_some_and(|source| !self.is_tried(source)) {
+            return;
+        }
+        let evidence = |m: &Model| m.failure.is_none().then(|| m.process.log_evidence());
+        let evidence: Vec<Option<f64>> = self.models.iter().map(evidence).collect();
+        self.contest.judge(&evidence);
+    }
+
     fn model(&self) -> &Model {
         &self.models[self.contest.in_use()]
     }
 
+    /// Whether the next point should be well spread rather than promising: at the start, and where
+    /// a source is believed of which nothing measured so far could show that it is wrong.
     fn is_designing(&self, pending: usize) -> bool {
-        self.model().source.is_none() && self.history.len() + pending < self.settings.initial
+        match &self.model().source {
+            None => self.history.len() + pending < self.settings.initial,
+            Some(source) => pending == 0 && !self.told.is_empty() && !self.is_tried(source),
+        }
+    }
+
+    /// Whether points were measured of which a source says different things.
+    fn is_tried(&self, source: &Source) -> bool {
+        let means = self.told.keys().map(|point| source.belief(point).mean);
+        let (low, high) = means.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), mean| {
+            (low.min(mean), high.max(mean))
+        });
+        high - low >= source.deviation()
     }
 
     /// Of some draws the one farthest from all that is known (maximin, Johnson et al. 1990).
@@ -279,7 +314,13 @@ impl BayesianSearch {
         let mut points = match &self.whole {
             Some(points) => points.clone(),
             None => {
-                let best = ranked.iter().take(BEST).map(|(point, _)| point.clone());
+                // Nothing is known: around what the source holds for best.
+                let around = if ranked.is_empty() {
+                    self.rank(candidates::drawn(&self.space, &[], rng))
+                } else {
+                    ranked.clone()
+                };
+                let best = around.into_iter().take(BEST).map(|(point, _)| point);
                 candidates::drawn(&self.space, &best.collect::<Vec<_>>(), rng)
             }
         };
@@ -287,7 +328,6 @@ impl BayesianSearch {
         let sketch = self.model().sketch(&points);
         let best = match ranked.first() {
             Some((_, mean)) => *mean,
-            // Nothing is known: what the source holds for best.
             None => sketch.iter().map(|p| p.mean).reduce(f64::min)?,
         };
         self.most_promising(&points, &sketch, best)
@@ -341,7 +381,10 @@ impl BayesianSearch {
     /// of the model, not the luckiest measurement (Picheny et al. 2013).
     fn ranked(&self) -> Vec<(Point, f64)> {
         let told = self.told.keys().filter(|p| !self.failed.contains(*p));
-        let points: Vec<Point> = told.cloned().collect();
+        self.rank(told.cloned().collect())
+    }
+
+    fn rank(&self, points: Vec<Point>) -> Vec<(Point, f64)> {
         let means = self.model().sketch(&points).into_iter().map(|p| p.mean);
         let mut ranked: Vec<(Point, f64)> = points.into_iter().zip(means).collect();
         ranked.sort_by(|a, b| a.1.total_cmp(&b.1));

@@ -6,7 +6,7 @@
 //! out, so they are part of the covariance (Rasmussen and Williams 2006, section 2.7). It neither
 //! chooses points nor knows where beliefs come from.
 
-use super::cholesky::Cholesky;
+use super::cholesky::{Cholesky, dot, row_start};
 use super::hyperparameters::{Climb, evidence, evidence_gradient};
 use super::kernel::{Block, Kernel, LogNormal};
 use super::prior::Belief;
@@ -133,8 +133,7 @@ impl GaussianProcess {
         (2.0 * self.excess).exp()
     }
 
-    /// Adds an observation: the logarithm of a time and its variance. Where a refit is due, climbs
-    /// the likelihood by as many steps as one suggestion can afford.
+    /// Adds an observation: the logarithm of a time and its variance.
     ///
     /// # Errors
     ///
@@ -159,11 +158,19 @@ impl GaussianProcess {
         let codes = self.kernel.encode(point);
         self.data.push(&codes, belief, value, variance);
         self.offset = self.data.offset();
+        self.extend()
+    }
+
+    /// Where a refit is due, climbs the likelihood by as many steps as one suggestion can afford.
+    ///
+    /// # Errors
+    ///
+    /// When the covariance does not factor; drop the process then.
+    pub fn refit(&mut self) -> Result<(), SurrogateError> {
         if self.climb.is_due(self.len()) {
-            self.climb()
-        } else {
-            self.extend()
+            self.climb()?;
         }
+        Ok(())
     }
 
     /// Fits the hyperparameters until they stay where they are.
@@ -172,7 +179,7 @@ impl GaussianProcess {
     ///
     /// When the covariance does not factor.
     pub fn settle(&mut self) -> Result<(), SurrogateError> {
-        while !self.is_empty() && self.climb.is_due(self.len()) {
+        while self.climb.is_due(self.len()) {
             self.climb()?;
         }
         Ok(())
@@ -183,6 +190,12 @@ impl GaussianProcess {
         let codes = self.kernel.encode(point);
         let cross = self.cross(&codes, belief);
         self.posterior(cross, belief)
+    }
+
+    /// The mean of what is believed of a point: quicker than all of it.
+    pub fn mean(&self, point: &Point, belief: Belief) -> f64 {
+        let cross = self.cross(&self.kernel.encode(point), belief);
+        belief.mean + self.offset + dot(&cross, &self.weights)
     }
 
     /// The logarithm of the evidence: the density of the observations at these hyperparameters,
@@ -196,7 +209,7 @@ impl GaussianProcess {
     pub fn leave_one_out(&self) -> Vec<LeaveOneOut> {
         let inverse = self.factor.inverse();
         let of = |(index, weight): (usize, &f64)| {
-            let variance = 1.0 / inverse[super::cholesky::row_start(index + 1) - 1];
+            let variance = 1.0 / inverse[row_start(index + 1) - 1];
             LeaveOneOut {
                 residual: weight * variance,
                 variance,
@@ -237,13 +250,14 @@ impl GaussianProcess {
     /// Adds what is believed of a point as if it had been seen, noise and all (kriging believer,
     /// Ginsbourger et al. 2010). `false` where it does not factor.
     pub(super) fn believe(&mut self, point: &Point, belief: Belief) -> bool {
-        let mean = self.predict(point, belief).mean;
+        let before = self.clone();
+        let mean = self.mean(point, belief);
         let codes = self.kernel.encode(point);
         let typical = self.data.variances.iter().sum::<f64>() / self.len().max(1) as f64;
         self.data.push(&codes, belief, mean, typical);
         let done = self.extend().is_ok();
         if !done {
-            self.forget(self.len() - 1);
+            *self = before;
         }
         done
     }
@@ -276,7 +290,7 @@ impl GaussianProcess {
     }
 
     fn posterior(&self, mut cross: Vec<f64>, belief: Belief) -> Posterior {
-        let mean: f64 = cross.iter().zip(&self.weights).map(|(k, w)| k * w).sum();
+        let mean = dot(&cross, &self.weights);
         self.factor.solve_lower(&mut cross);
         let prior = self.kernel.variance() + belief.covariance(&belief);
         let known: f64 = cross.iter().map(|v| v * v).sum();

@@ -11,6 +11,7 @@
 //! with normal priors on a and b that the process integrates out. Which source to believe, or
 //! none, is one rule ([`Contest`]). It proposes nothing.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -58,6 +59,8 @@ type Figure = dyn Fn(&Point) -> Option<f64> + Send + Sync;
 pub struct Source {
     name: String,
     figure: Arc<Figure>,
+    /// What it was asked already: all of a small space.
+    table: BTreeMap<Point, Option<f64>>,
     centre: f64,
     deviation: f64,
 }
@@ -70,22 +73,29 @@ impl fmt::Debug for Source {
 
 impl Source {
     /// A source by its figure: the logarithm of a time in any unit, `None` where it knows nothing.
+    /// It is asked once for every point of a space of up to 2,000; of a larger one for some hundred
+    /// points a suggestion, so it had better be quick there.
     pub fn new(
         name: impl Into<String>,
         space: &MixedSpace,
         figure: impl Fn(&Point) -> Option<f64> + Send + Sync + 'static,
     ) -> Self {
-        let known: Vec<f64> = centring_points(space)
-            .iter()
-            .filter_map(&figure)
-            .filter(|value| value.is_finite())
+        let figure = move |point: &Point| figure(point).filter(|value| value.is_finite());
+        let asked: BTreeMap<Point, Option<f64>> = centring_points(space)
+            .into_iter()
+            .map(|point| {
+                let value = figure(&point);
+                (point, value)
+            })
             .collect();
+        let known: Vec<f64> = asked.values().copied().flatten().collect();
         let count = known.len().max(1) as f64;
         let centre = known.iter().sum::<f64>() / count;
         let variance = known.iter().map(|v| (v - centre).powi(2)).sum::<f64>() / count;
         Self {
             name: name.into(),
             figure: Arc::new(figure),
+            table: asked,
             centre,
             deviation: variance.sqrt(),
         }
@@ -108,7 +118,7 @@ impl Source {
         }
         process.settle()?;
         Ok(Self::new(name, space, move |point: &Point| {
-            Some(process.predict(point, Belief::CONSTANT).mean)
+            Some(process.mean(point, Belief::CONSTANT))
         }))
     }
 
@@ -117,10 +127,16 @@ impl Source {
         &self.name
     }
 
+    /// How much its figures differ over the space: the standard deviation of the logarithm.
+    pub fn deviation(&self) -> f64 {
+        self.deviation
+    }
+
     /// What it makes one believe of a point. Points it knows nothing of share one unknown offset,
     /// as wide as its figures are.
     pub fn belief(&self, point: &Point) -> Belief {
-        match (self.figure)(point).filter(|value| value.is_finite()) {
+        let asked = self.table.get(point).copied();
+        match asked.unwrap_or_else(|| (self.figure)(point)) {
             Some(value) => Belief {
                 mean: value - self.centre,
                 features: [CONSTANT, FACTOR * (value - self.centre), 0.0],
@@ -143,13 +159,14 @@ fn centring_points(space: &MixedSpace) -> Vec<Point> {
     (0..CENTRED_BY).map(|_| space.sample(&mut rng)).collect()
 }
 
-/// Evidence for another model over the one in use that makes one change: 3 to 1, in nats, what
-/// Kass and Raftery (1995, Bayes Factors, section 3.2) call positive.
-const CHANGE: f64 = 1.098_612_288_668_11;
+/// Evidence that makes a source believed: 3 to 1 over what is in use, in nats; what Kass and Raftery
+/// (1995, Bayes Factors, section 3.2) call positive.
+const BELIEVED: f64 = 1.098_612_288_668_11;
 
-/// Which of several models of the same observations is in use. The rule: the one with the most
-/// evidence replaces the one in use as soon as the odds for it are 3 to 1. It works both ways: a
-/// source that misleads is dropped, and one that was dropped comes back.
+/// Which of several models of the same observations is in use: one for each source, and last the
+/// one without. The rule: without a source as soon as the odds are against the one in use; with a
+/// source as soon as the odds for it are 3 to 1. It works both ways: a source that misleads is
+/// dropped, and one that was dropped comes back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Contest {
     in_use: usize,
@@ -163,15 +180,19 @@ impl Contest {
 
     /// Judges by the logarithms of the evidence, `None` for a model that could not be had.
     pub fn judge(&mut self, evidence: &[Option<f64>]) {
-        let most = evidence
-            .iter()
-            .enumerate()
-            .filter_map(|(index, value)| value.map(|value| (index, value)))
-            // The first of equals.
-            .reduce(|best, next| if next.1 > best.1 { next } else { best });
-        let Some((index, value)) = most else { return };
+        let without = evidence.len().saturating_sub(1);
         let now = evidence.get(self.in_use).copied().flatten();
-        if now.is_none_or(|now| value > now + CHANGE) {
+        let scores = evidence.iter().enumerate().filter_map(|(index, value)| {
+            let handicap = match index {
+                index if index == self.in_use || index == without => 0.0,
+                _ if now.is_none() => 0.0,
+                _ => BELIEVED,
+            };
+            value.map(|value| (index, value - handicap))
+        });
+        // The first of equals.
+        let most = scores.reduce(|best, next| if next.1 > best.1 { next } else { best });
+        if let Some((index, _)) = most {
             self.in_use = index;
         }
     }
@@ -210,17 +231,26 @@ mod tests {
     }
 
     #[test]
-    fn odds_of_three_to_one_change_the_model_and_change_it_back() {
+    fn odds_against_a_source_drop_it_and_three_to_one_bring_it_back() {
         let mut contest = Contest::default();
-        contest.judge(&[Some(0.0), Some(1.0)]);
+        contest.judge(&[Some(0.1), Some(0.0)]);
         assert_eq!(contest.in_use(), 0);
-        contest.judge(&[Some(0.0), Some(1.2)]);
+        contest.judge(&[Some(0.0), Some(0.1)]);
         assert_eq!(contest.in_use(), 1);
         contest.judge(&[Some(1.0), Some(0.0)]);
         assert_eq!(contest.in_use(), 1);
         contest.judge(&[Some(1.2), Some(0.0)]);
         assert_eq!(contest.in_use(), 0);
         contest.judge(&[None, Some(-9.0)]);
+        assert_eq!(contest.in_use(), 1);
+    }
+
+    #[test]
+    fn another_source_needs_three_to_one_over_the_one_in_use() {
+        let mut contest = Contest::default();
+        contest.judge(&[Some(0.0), Some(1.0), Some(-1.0)]);
+        assert_eq!(contest.in_use(), 0);
+        contest.judge(&[Some(0.0), Some(1.2), Some(-1.0)]);
         assert_eq!(contest.in_use(), 1);
     }
 }

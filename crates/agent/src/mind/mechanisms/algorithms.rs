@@ -191,7 +191,7 @@ pub(super) const FORCED_CHOICE: Mechanism = Mechanism {
                by itself is faster by its own account.",
     source: "NCCL's example tuner sets one channel for every collective it does not match \
              (plugins/tuner/example); nccl#260 and nccl#1008 (environments nobody meant)",
-    risk: "whoever set it may have had a reason",
+    risk: "whoever set it may have had a reason; a variable binds what can be asked for per call, too",
     refuted_by: "NCCL's own choice is not faster than the forced one",
     propose: |view| {
         let own = view.expectation?.own_choice(&view.key.facts)?;

@@ -127,7 +127,7 @@ impl Tuner<'_> {
         Ok(match is_all {
             true => self
                 .guard
-                .approve_on_all_calls(&self.incumbent, key, choice)?,
+                .approve_on_all_calls(&self.incumbent, &[(key, choice)])?,
             false => {
                 let lease = Lease { key, choice, calls };
                 self.guard.approve_with_leases(&self.incumbent, &[lease])?

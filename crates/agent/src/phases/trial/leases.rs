@@ -15,6 +15,9 @@ use crate::tuner::{RunError, Tuner};
 const MOST_LEASE_ITERATIONS: u32 = 24;
 /// How far the median of a single pair of calls may be off, as a share; of n pairs, the root of n less.
 const CALL_PAIR_SPREAD: f64 = 0.3;
+/// Iterations without anything on trial that tell a slow machine from a slow choice: one of them may have a
+/// spike.
+const MOST_LOOKS: u32 = 3;
 /// A call that takes this many times as long as was feared before is more than slow.
 const ANOMALY: f64 = 2.0;
 
@@ -47,7 +50,7 @@ impl Tuner<'_> {
                 .collect();
             match self.spend(&approved)? {
                 Ok(sample) => {
-                    self.take_pairs(&sample, contenders);
+                    self.take_pairs(&sample, &leases, contenders);
                     self.look_at_calls(contenders, &was_new)?;
                     self.look_at_iteration(sample.iteration_us, &leases, contenders)?;
                 }
@@ -147,7 +150,8 @@ impl Tuner<'_> {
         })
     }
 
-    fn take_pairs(&self, sample: &IterationSample, contenders: &mut [Contender]) {
+    #[allow(clippy::cast_precision_loss)] // counts of calls
+    fn take_pairs(&self, sample: &IterationSample, leases: &[Lease], contenders: &mut [Contender]) {
         for contender in contenders.iter_mut().filter(|c| c.is_undecided()) {
             let Some(key) = sample
                 .keys
@@ -158,6 +162,9 @@ impl Tuner<'_> {
             };
             if let Some(candidate_us) = contender.unpaired_us.take() {
                 if let Some(&incumbent_us) = key.calls_us.first() {
+                    if contender.comparison.pairs() == 0 {
+                        contender.comparison = self.comparison(self.pair_noise_of_calls(1.0, 1.0));
+                    }
                     contender.comparison.push(incumbent_us, candidate_us);
                 }
                 continue;
@@ -170,6 +177,21 @@ impl Tuner<'_> {
             if key.calls_us.is_empty() {
                 contender.unpaired_us = leased.calls_us.first().copied();
                 continue;
+            }
+            if contender.comparison.pairs() == 0 {
+                let calls = leases
+                    .iter()
+                    .find(|l| l.key == key.key && l.choice == leased.choice)
+                    .map_or(1, |l| l.calls);
+                let of_key = |l: &&Lease| l.key == key.key;
+                let taken: u64 = leases.iter().filter(of_key).map(|l| l.calls).sum();
+                let beside = self.guard.calls(key.key).saturating_sub(taken);
+                let blocks = |values: &[f64]| values.len().max(1) as f64;
+                let noise = self.pair_noise_of_calls(
+                    calls as f64 / blocks(&leased.calls_us),
+                    beside as f64 / blocks(&key.calls_us),
+                );
+                contender.comparison = self.comparison(noise);
             }
             for (&incumbent_us, &candidate_us) in key.calls_us.iter().zip(&leased.calls_us) {
                 contender.comparison.push(incumbent_us, candidate_us);
@@ -237,15 +259,10 @@ impl Tuner<'_> {
         if leases.is_empty() || !self.is_out_of_bounds(iteration_us) {
             return Ok(());
         }
-        let without = self.approved_incumbent()?;
-        let Ok(after) = self.spend(&without)? else {
+        let Some(after_us) = self.pace_without_trials()? else {
             return Ok(());
         };
-        if self.is_out_of_bounds(after.iteration_us) {
-            // The machine is slow by itself.
-            return Ok(());
-        }
-        let ratio = iteration_us / after.iteration_us;
+        let ratio = iteration_us / after_us;
         let because = format!(
             "the iteration took {ratio:.2} times as long as the one after it without what was on trial"
         );
@@ -257,6 +274,21 @@ impl Tuner<'_> {
             }
         }
         self.distrust(&blamed, &because)
+    }
+}
+
+impl Tuner<'_> {
+    /// An iteration without anything on trial, microseconds, unless the machine is slow by itself.
+    fn pace_without_trials(&mut self) -> Result<Option<f64>, RunError> {
+        for _ in 0..MOST_LOOKS {
+            let without = self.approved_incumbent()?;
+            if let Ok(sample) = self.spend(&without)?
+                && !self.is_out_of_bounds(sample.iteration_us)
+            {
+                return Ok(Some(sample.iteration_us));
+            }
+        }
+        Ok(None)
     }
 }
 

@@ -113,7 +113,7 @@ impl Collected {
                     || ordered.channels.is_some_and(|n| ran.channels != Some(n))
             });
             if let Some(ran) = differs {
-                return Err(TestbedError::Failed {
+                return Err(TestbedError::NotFollowed {
                     reason: format!("{ordered} was ordered and NCCL ran {ran}"),
                 });
             }

@@ -34,7 +34,7 @@ pub(super) fn plan(
     followed: &[Followed],
     number: u64,
 ) -> Result<Plan, TestbedError> {
-    let failed = |reason: &str| TestbedError::Failed {
+    let failed = |reason: &str| TestbedError::NotFollowed {
         reason: reason.to_owned(),
     };
     let policy = &approved.configuration().policy;

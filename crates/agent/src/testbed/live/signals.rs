@@ -64,3 +64,93 @@ fn of_row(row: &Row) -> Signals {
         ..Signals::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ccl_abi::shared::{Membership, Record, Waits};
+    use ccl_core::{Algorithm, Choice, Collective, Protocol};
+
+    use super::*;
+
+    fn line(ended_us: u64) -> Iteration {
+        Iteration {
+            number: 0,
+            time_ms: 1.0,
+            ended_us,
+            is_simulated: false,
+        }
+    }
+
+    fn seen(rank: u32, sequence: u64, enqueued_us: u64, us: u64) -> Seen {
+        let record = Record {
+            communicator: 1,
+            sequence,
+            collective: 4,
+            algorithm: 1,
+            protocol: 2,
+            channels: 8,
+            warps: 16,
+            element_bytes: 4,
+            timing: Timing::Device,
+            is_complete: true,
+            count: 1 << 20,
+            enqueued_ns: 1000 * enqueued_us,
+            duration_ns: 1000 * us,
+            transfers: 4,
+            sampled: 1,
+            transferred_bytes: 0,
+            waits: Waits {
+                recv_ns: 600,
+                send_ns: 400,
+                ..Waits::default()
+            },
+        };
+        Seen {
+            pid: rank,
+            member: Some(Membership {
+                id: 1,
+                ranks: 4,
+                nodes: 2,
+                rank,
+            }),
+            collective: Collective::AllReduce,
+            choice: Choice::new(Algorithm::Ring, Protocol::Simple).with_channels(8),
+            enqueued_us,
+            record,
+            is_simulated: false,
+        }
+    }
+
+    fn of_calls(late: fn(u64) -> u32) -> Signals {
+        let mut all: Vec<Seen> = Vec::new();
+        // A warm-up that would drown everything else.
+        all.extend((0..4).map(|rank| seen(rank, 0, 50, 1_000_000)));
+        for call in 1..40 {
+            let us = |rank| if rank == late(call) { 60 } else { 100 };
+            all.extend((0..4).map(|rank| seen(rank, call, 100 + call, us(rank))));
+        }
+        let key = key_of(&all[0]).unwrap();
+        signals(&[line(100), line(1000)], &all)
+            .remove(&key)
+            .unwrap()
+    }
+
+    #[test]
+    fn a_straggler_and_skew_are_told_apart() {
+        let straggler = of_calls(|_| 2);
+        let late = straggler.late_rank.unwrap();
+        assert_eq!(late.rank, 2);
+        assert!((late.wait_share - 0.4).abs() < 1e-9);
+        let skew = of_calls(|call| u32::try_from(call % 4).unwrap());
+        assert_eq!(skew.late_rank, None);
+        assert!((skew.wait_for_ranks.unwrap() - 0.4).abs() < 1e-9);
+        let waits = skew.network_waits.unwrap();
+        assert!((waits.recv - 0.6).abs() < 1e-9);
+        assert!(skew.tail_ratio.unwrap() < 2.0, "the warm-up counts");
+    }
+
+    #[test]
+    fn nothing_watched_is_nothing_known() {
+        assert!(signals(&[], &[seen(0, 0, 5, 10)]).is_empty());
+    }
+}

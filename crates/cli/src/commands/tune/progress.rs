@@ -155,6 +155,11 @@ impl Progress {
                     "  {what}: {}, {}",
                     diagnosis.class, diagnosis.because
                 ));
+                // A fault of the job ends the run, and is told in full there.
+                let checks = diagnosis.checks.iter();
+                for check in checks.filter(|_| diagnosis.key.is_some()) {
+                    self.line(&format!("    check {check}"));
+                }
             }
             TraceEvent::Advised { advice } => {
                 self.line(&format!(

@@ -243,3 +243,44 @@ impl Subspace {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+    use crate::space::Parameter;
+
+    #[test]
+    fn the_step_follows_the_relative_gain_and_no_gain_turns() {
+        let thirty: Vec<f64> = (0..30).map(f64::from).collect();
+        let space = MixedSpace::new(vec![
+            Parameter::categorical("algorithm", 1),
+            Parameter::linear("channels", &thirty),
+        ]);
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let mut values = Values::default();
+        let mut subspace = Subspace::new(&space, &[0], &[0, 0], 0, 100);
+        let start = space.point(&[0, 4]);
+        values.0.insert(start.clone(), vec![10.0]);
+        subspace.visited.insert(start.clone());
+        subspace.descent = Some(Descent::from(start));
+
+        let mut next = |told: &[f64]| -> Vec<u16> {
+            let round = subspace.next_round(&values, Some(4.0), &mut rng);
+            for (point, value) in round.iter().zip(told) {
+                values.0.insert(point.clone(), vec![*value]);
+            }
+            round.iter().map(|p| p.level(1).unwrap()).collect()
+        };
+        assert_eq!(next(&[9.0, 7.0, 5.0]), [5, 6, 7], "the nearest at first");
+        // Half is gained: 0.4 of the 22 points ahead of 7 are 8, of which the farthest three.
+        assert_eq!(next(&[6.0, 6.0, 6.0]), [13, 14, 15]);
+        assert_eq!(
+            next(&[6.0, 6.0, 6.0]),
+            [3, 2, 1],
+            "back, past what was visited"
+        );
+    }
+}

@@ -19,6 +19,7 @@ fn told(count: usize, seed: u64, variance: f64) -> (GaussianProcess, Vec<(Point,
         process
             .tell(&point, Belief::CONSTANT, value, variance)
             .unwrap();
+        process.refit().unwrap();
         pairs.push((point, value));
     }
     (process, pairs)
@@ -194,5 +195,6 @@ fn the_same_point_again_and_again_still_factors() {
     for _ in 0..60 {
         let (point, value) = &pairs[0];
         process.tell(point, Belief::CONSTANT, *value, 0.0).unwrap();
+        process.refit().unwrap();
     }
 }

@@ -1,0 +1,124 @@
+//! A locked configuration is watched: what stays changed is tuned again, what passes is left alone.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr
+)]
+
+mod common;
+
+use ccl_agent::tuner::TuneOptions;
+use ccl_core::{ChoicePattern, Protocol, RolledBackTo, TraceEvent, Verdict};
+use ccl_sim::noise::{Effect, Scenario, ScenarioEvent};
+use common::watched::Watched;
+use common::{Ran, With, cluster, simulated, tune};
+
+const WATCHED: u64 = 400;
+
+fn run(seed: u64, events: Vec<ScenarioEvent>) -> (Ran, Watched) {
+    let scenario = Scenario { events };
+    let job = simulated("autoccl/phi2-2b.json", "a40-pcie-8gpu", seed, scenario);
+    let mut watched = Watched::new(job);
+    let options = TuneOptions {
+        seed,
+        watch_iterations: WATCHED,
+        ..TuneOptions::default()
+    };
+    let with = With {
+        options,
+        ..With::default()
+    };
+    let ran = tune(&mut watched, &cluster("a40-pcie-8gpu"), with);
+    (ran, watched)
+}
+
+/// The first iteration after the verdict of an undisturbed run.
+fn locked_at(seed: u64) -> u64 {
+    let (ran, watched) = run(seed, Vec::new());
+    let checks = count(&ran, |e| matches!(e, TraceEvent::DefaultMeasured { .. }));
+    assert_eq!(count(&ran, |e| matches!(e, TraceEvent::Reopened { .. })), 0);
+    assert!(checks >= 2, "{checks}");
+    // At most six pairs a comparison.
+    u64::try_from(watched.ran.len()).unwrap() - WATCHED - 12 * u64::try_from(checks).unwrap()
+}
+
+fn count(ran: &Ran, is_meant: impl Fn(&TraceEvent) -> bool) -> usize {
+    ran.trace.iter().filter(|l| is_meant(&l.event)).count()
+}
+
+#[test]
+fn a_link_that_lost_speed_for_good_is_tuned_for_once() {
+    for seed in 1..=5 {
+        let from = locked_at(seed) + 100;
+        let (ran, _) = run(
+            seed,
+            vec![ScenarioEvent::DegradedLink { from, factor: 1.4 }],
+        );
+        assert!(ran.result.is_ok());
+        let reopened = count(&ran, |e| matches!(e, TraceEvent::Reopened { .. }));
+        assert_eq!(reopened, 1, "seed {seed}");
+        assert_eq!(ran.summary().verdict, Verdict::Faster, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_neighbour_that_leaves_is_seen_and_nothing_is_done() {
+    for seed in 1..=5 {
+        let from = locked_at(seed) + 100;
+        let neighbour = ScenarioEvent::Neighbour {
+            from,
+            lasts: 20,
+            factor: 1.4,
+        };
+        let (ran, watched) = run(seed, vec![neighbour]);
+        let seen = count(&ran, |e| matches!(e, TraceEvent::ChangeSeen { .. }));
+        assert!(seen >= 1, "seed {seed}");
+        assert_eq!(count(&ran, |e| matches!(e, TraceEvent::Reopened { .. })), 0);
+        assert_eq!(ran.summary().verdict, Verdict::Faster, "seed {seed}");
+        assert!(watched.last < 1.0);
+    }
+}
+
+#[test]
+fn a_pace_that_goes_back_and_forth_is_not_tuned_for_each_time() {
+    let from = locked_at(1) + 50;
+    let change = |n: u64| ScenarioEvent::Neighbour {
+        from: from + 120 * n,
+        lasts: 60,
+        factor: 1.4,
+    };
+    let (ran, _) = run(1, (0..6).map(change).collect());
+    let reopened = count(&ran, |e| matches!(e, TraceEvent::Reopened { .. }));
+    assert!(reopened <= 2, "{reopened}");
+}
+
+#[test]
+fn what_became_slower_than_untuned_goes_back_at_once() {
+    let after = locked_at(1) + 50;
+    let culprit = ScenarioEvent::Culprit {
+        runs: ChoicePattern {
+            protocol: Some(Protocol::Simple),
+            ..ChoicePattern::default()
+        },
+        effect: Effect::SlowIteration { factor: 1.5 },
+        after,
+    };
+    let (ran, watched) = run(1, vec![culprit]);
+    let to_defaults = count(&ran, |e| {
+        matches!(
+            e,
+            TraceEvent::RolledBack {
+                to: RolledBackTo::Defaults,
+                ..
+            }
+        )
+    });
+    assert!(to_defaults >= 1);
+    let slow = watched.ran.iter().skip(usize::try_from(after).unwrap());
+    let slow = slow.filter(|ran| !ran.is_empty()).count();
+    assert!(slow < 80, "{slow} iterations were slowed");
+    assert!(ran.summary().best.configuration.is_untuned());
+    assert!((watched.last - 1.0).abs() < 1e-12);
+}
