@@ -168,6 +168,8 @@ pub struct Tuner<'a> {
     pub(crate) probing_us: f64,
     pub(crate) counts: Counts,
     pub(crate) baseline_us: Vec<f64>,
+    /// The incumbent's latest iterations without anything on trial, microseconds.
+    pub(crate) pace_us: Vec<f64>,
     pub(crate) interrupted: &'a AtomicBool,
 }
 
@@ -234,6 +236,7 @@ impl<'a> Tuner<'a> {
             probing_us: 0.0,
             counts: Counts::default(),
             baseline_us: Vec::new(),
+            pace_us: Vec::new(),
             interrupted,
         }
     }

@@ -12,7 +12,7 @@ mod common;
 use std::sync::Arc;
 
 use ccl_agent::tuner::{RunError, TuneOptions};
-use ccl_core::{Outcome, StoppedBecause, TraceEvent, Verdict};
+use ccl_core::{StoppedBecause, TraceEvent, Verdict};
 use ccl_llm::{Exchange, Failure, Provider, Request};
 use ccl_memory::RuleKind;
 use ccl_sim::noise::{Scenario, ScenarioEvent};
@@ -143,15 +143,10 @@ fn a_failing_job_is_rolled_back_and_never_wins() {
     };
     let mut testbed = simulated("autoccl/phi2-2b.json", "a40-pcie-8gpu", 1, scenario);
     let ran = tune(&mut testbed, &cluster("a40-pcie-8gpu"), with_oracle(1));
-    let failed = ran.trace.iter().any(|l| {
-        matches!(
-            l.event,
-            TraceEvent::Judged {
-                outcome: Outcome::RolledBackFailed,
-                ..
-            }
-        )
-    });
+    let failed = ran
+        .trace
+        .iter()
+        .any(|l| matches!(l.event, TraceEvent::RolledBack { .. }));
     assert!(failed);
     assert!(ran.result.is_ok());
 }

@@ -88,7 +88,7 @@ pub(super) fn broken(key: &KeyState, expectation: &Expectation) -> Option<Claim>
         found.share(),
         BROKEN,
         format!(
-            "it takes {:.0} us where this machine should take {:.0} us with the same choice",
+            "it takes {:.0} us where this machine should take {:.0} us with what it runs",
             found.observed_us, found.expected_us
         ),
     )

@@ -121,8 +121,8 @@ fn fault(judged: &[(&KeyState, Reached)], crosses_nodes: bool) -> Option<Diagnos
         class: Bottleneck::Fault,
         also: Vec::new(),
         because: format!(
-            "large calls {links} reach {:.0} % of what this machine should do with the very choices \
-             that run: {slowest}",
+            "large calls {links} reach {:.0} % of what this machine should do with what they run: \
+             {slowest}",
             100.0 * share
         ),
         figures: vec![Figure {
@@ -141,10 +141,10 @@ fn in_words(key: &KeyState, reached: &Reached) -> String {
     let running = key
         .observed
         .choice
-        .map_or("any choice".to_owned(), |c| c.to_string());
+        .map_or("whatever it runs".to_owned(), |c| c.to_string());
     format!(
-        "{collective} of {} on {} gets {:.0} GB/s bus bandwidth with {running} where {:.0} GB/s are \
-         normal",
+        "{collective} of {} on {} gets {:.0} GB/s bus bandwidth with {running} where at least {:.0} GB/s \
+         are normal",
         ccl_core::format_bytes(key.facts.bytes),
         key.facts.key.shape,
         key.observed.bus_gbs,

@@ -180,7 +180,7 @@ impl Tuner<'_> {
     }
 
     /// Of the rounds that one trial can compare the one worth most per iteration: leases of
-    /// all keys that are waited for, or one key that hides behind computation.
+    /// all keys that are waited for, or one choice for each key that hides behind computation.
     fn best_round(&self, offers: &[Proposed]) -> Vec<Proposed> {
         let is_alone = |p: &Proposed| {
             self.situation
@@ -188,7 +188,7 @@ impl Tuner<'_> {
                 .is_some_and(|k| k.facts.overlapped)
         };
         let together = self.fit(offers.iter().filter(|p| !is_alone(p)));
-        let alone = self.fit(offers.iter().filter(|p| is_alone(p)).take(1));
+        let alone = self.fit(offers.iter().filter(|p| is_alone(p)));
         let value = |round: &[Proposed]| {
             let worth: f64 = round.iter().map(|p| self.arbiter.worth(&p.offer)).sum();
             let iterations = round.iter().map(|p| p.offer.iterations).fold(1.0, f64::max);

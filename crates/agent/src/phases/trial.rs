@@ -46,6 +46,8 @@ struct Contender {
     /// The value of a lease that took a key's only call, waiting for its partner.
     unpaired_us: Option<f64>,
     ended: Option<(Outcome, String)>,
+    /// Its part of what it did together with others, as a share of the logarithm.
+    part: f64,
     /// Why the guard did not let it run any more, before anything was seen of it.
     refused: Option<String>,
 }
@@ -57,6 +59,13 @@ impl Contender {
             && self.comparison.pairs() < MOST_PAIRS
             && self.is_worth_pursuing()
             && self.comparison.decision() == Decision::Continue
+    }
+
+    /// Whether the job failed with it.
+    fn has_failed(&self) -> bool {
+        let ended = self.ended.as_ref().map(|(outcome, _)| *outcome);
+        let harmful = [Outcome::RolledBackFailed, Outcome::RolledBackCanary];
+        self.refused.is_some() || ended.is_some_and(|outcome| harmful.contains(&outcome))
     }
 
     /// Whether nothing was said about it yet.
@@ -88,7 +97,9 @@ impl Contender {
         let pairs = f64::from(self.comparison.pairs().max(1));
         let log_ratio = self.median()?.ln();
         let variance = (1.2533 * self.comparison.noise()).powi(2) / pairs;
-        Some((log_ratio, variance))
+        // Who did how much of what they did together is not known.
+        let unknown = ((1.0 - self.part) * log_ratio).powi(2);
+        Some((self.part * log_ratio, variance + unknown))
     }
 }
 
@@ -109,6 +120,7 @@ impl Tuner<'_> {
             comparison: this.comparison(this.pair_noise_of_iterations()),
             unpaired_us: None,
             ended: None,
+            part: 1.0,
             refused: None,
         };
         let mut contenders: Vec<Contender> = candidates.into_iter().map(|c| new(c, self)).collect();
@@ -226,6 +238,7 @@ impl Tuner<'_> {
             self.file(candidate, outcome, ratio, pairs);
         }
         if !winners.is_empty() {
+            self.pace_us.clear();
             let incumbent = self.approved_incumbent()?;
             self.testbed.settle(&incumbent)?;
         }

@@ -52,6 +52,7 @@ impl Tuner<'_> {
             }
             self.baseline_us.push(sample.iteration_us);
         }
+        self.pace_us.clone_from(&self.baseline_us);
         let iteration = estimate(&self.baseline_us);
         self.guard.set_baseline_us(iteration.median * 1e3);
         for (state, seen) in self.situation.keys.iter_mut().zip(&calls_us) {

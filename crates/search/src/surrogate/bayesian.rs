@@ -34,7 +34,8 @@ pub struct Expected {
 /// What may be chosen about a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Well-spread points measured first where no source says anything.
+    /// Well-spread points measured first where no source says anything; with none of them, no point is
+    /// measured for its own sake, and a source is believed until its points disagree.
     pub initial: usize,
     /// How often [`Optimiser::ask`] proposes the same point; a caller of
     /// [`BayesianSearch::ask_batch`] decides that itself.
@@ -129,8 +130,11 @@ impl BayesianSearch {
         Self {
             models: models
                 .map(|source| Model {
+                    process: source.as_ref().and_then(Source::accuracy).map_or_else(
+                        || process.clone(),
+                        |missed| GaussianProcess::of_residuals(&space, missed),
+                    ),
                     source,
-                    process: process.clone(),
                     failure: None,
                 })
                 .collect(),
@@ -250,7 +254,10 @@ impl BayesianSearch {
     fn is_designing(&self, pending: usize) -> bool {
         match &self.model().source {
             None => self.history.len() + pending < self.settings.initial,
-            Some(source) => pending == 0 && !self.told.is_empty() && !self.is_tried(source),
+            Some(source) => {
+                let is_wanted = self.settings.initial > 0 && pending == 0;
+                is_wanted && !self.told.is_empty() && !self.is_tried(source)
+            }
         }
     }
 

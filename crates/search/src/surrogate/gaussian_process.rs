@@ -98,7 +98,21 @@ pub struct GaussianProcess {
 impl GaussianProcess {
     /// Nothing observed, hyperparameters at their prior medians.
     pub fn new(space: &MixedSpace) -> Self {
-        let kernel = Kernel::new(space);
+        Self::with_kernel(Kernel::new(space))
+    }
+
+    /// The same where what is to be learnt is known to be about as large as `deviation`.
+    pub fn of_residuals(space: &MixedSpace, deviation: f64) -> Self {
+        Self::with_kernel(Kernel::with_amplitude(
+            space,
+            LogNormal {
+                mean: deviation.ln(),
+                deviation: 0.7,
+            },
+        ))
+    }
+
+    fn with_kernel(kernel: Kernel) -> Self {
         let mut priors = kernel.priors().to_vec();
         priors.push(EXCESS);
         Self {

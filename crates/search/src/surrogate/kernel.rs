@@ -63,7 +63,12 @@ pub struct Kernel {
 impl Kernel {
     /// The kernel of a space, every hyperparameter at its prior median.
     pub fn new(space: &MixedSpace) -> Self {
-        let mut priors = vec![AMPLITUDE];
+        Self::with_amplitude(space, AMPLITUDE)
+    }
+
+    /// The same where something is known of how much values spread.
+    pub fn with_amplitude(space: &MixedSpace, amplitude: LogNormal) -> Self {
+        let mut priors = vec![amplitude];
         let many = (space.dimensions().max(1) as f64).sqrt().ln();
         let mut dimensions = Vec::with_capacity(space.dimensions());
         for parameter in space.parameters() {

@@ -63,6 +63,8 @@ pub struct Source {
     table: BTreeMap<Point, Option<f64>>,
     centre: f64,
     deviation: f64,
+    /// Deviation of what it misses, as far as that is known.
+    accuracy: Option<f64>,
 }
 
 impl fmt::Debug for Source {
@@ -98,7 +100,21 @@ impl Source {
             table: asked,
             centre,
             deviation: variance.sqrt(),
+            accuracy: None,
         }
+    }
+
+    /// The same, known to miss by so much where it is right at all: the standard deviation of
+    /// the logarithm.
+    #[must_use]
+    pub fn accurate_to(mut self, deviation: f64) -> Self {
+        self.accuracy = Some(deviation);
+        self
+    }
+
+    /// How far it is known to miss, where that is known.
+    pub fn accuracy(&self) -> Option<f64> {
+        self.accuracy
     }
 
     /// The surrogate of an earlier run, from its observations: points, logarithms of times, and
@@ -137,10 +153,13 @@ impl Source {
     pub fn belief(&self, point: &Point) -> Belief {
         let asked = self.table.get(point).copied();
         match asked.unwrap_or_else(|| (self.figure)(point)) {
-            Some(value) => Belief {
-                mean: value - self.centre,
-                features: [CONSTANT, FACTOR * (value - self.centre), 0.0],
-            },
+            Some(value) => {
+                let factor = self.accuracy.map_or(FACTOR, |missed| missed.min(FACTOR));
+                Belief {
+                    mean: value - self.centre,
+                    features: [CONSTANT, factor * (value - self.centre), 0.0],
+                }
+            }
             None => Belief {
                 mean: 0.0,
                 features: [CONSTANT, 0.0, self.deviation],

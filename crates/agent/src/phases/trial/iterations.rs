@@ -1,10 +1,12 @@
 //! Trials beside computation, iteration beside iteration: a faster call can make a slower job there.
 //!
-//! The candidate's share of the calls grows from a few to all, each step no larger than what the smaller
-//! ones showed to be safe; only pairs of iterations on all calls are compared for the verdict. Until the
-//! iterations say otherwise a call is taken to cost as much as if nothing ran beside it.
+//! The candidates' share of the calls grows from a few to all, each step no larger than what the smaller
+//! ones showed to be safe; only iterations on all calls, each beside one of the incumbent's, are compared for
+//! the verdict. Candidates of several keys run together first, because what holds for one of them is mostly
+//! true of its neighbours; alone only where together they did not do. Until the iterations say otherwise a
+//! call is taken to cost as much as if nothing ran beside it.
 
-use ccl_core::{Candidate, Choice, Outcome, TaskKey, TraceEvent};
+use ccl_core::{Choice, Outcome, TaskKey, TraceEvent};
 use ccl_search::{Decision, median, relative_noise};
 
 use super::leases::upper_call_ratio;
@@ -26,90 +28,138 @@ const SHARE_TO_SEE: f64 = 0.04;
 const LEAST_NOISE: f64 = 0.003;
 /// Incumbent iterations that the present pace is taken from.
 const PACE: usize = 5;
+/// How far an incumbent's iteration may be from its pace before another one is asked for, as a share.
+const OFF_PACE: f64 = 0.03;
 /// An iteration this many times as long as the baseline is out of all bounds.
 const OUT_OF_BOUNDS: f64 = 2.0;
 
 /// What one trial saw.
 struct Seen {
     shares: Shares,
-    /// The incumbent's last iterations, microseconds.
-    pace_us: Vec<f64>,
-    /// Ratios of call times, candidate / incumbent.
-    calls: Vec<f64>,
+    /// The incumbent's last iteration, microseconds, while only one candidate's iteration was held
+    /// against it.
+    beside_us: Option<f64>,
+    /// Ratios of call times, candidate / incumbent, of each contender.
+    calls: Vec<Vec<f64>>,
     /// Iterations beyond the service level.
     breaks: u32,
 }
 
 impl Tuner<'_> {
-    /// Tries each contender alone.
+    /// Tries the contenders together where they are of several keys, and those that are not decided by
+    /// that alone.
     pub(super) fn compare_iterations(
         &mut self,
         round: u32,
         contenders: &mut [Contender],
     ) -> Result<(), RunError> {
+        self.refuse_suspects(contenders);
+        let is_group = contenders.len() > 1 && contenders.iter().all(Contender::is_open);
+        if is_group {
+            self.compare_together(round, contenders)?;
+            let is_faster =
+                |c: &Contender| c.ended.is_none() && c.comparison.decision() == Decision::Faster;
+            if contenders.iter().all(is_faster) {
+                let parts = self.parts_of(contenders);
+                for (contender, part) in contenders.iter_mut().zip(parts) {
+                    contender.part = part;
+                }
+                return Ok(());
+            }
+            let noise = self.pair_noise_of_iterations();
+            for contender in contenders.iter_mut().filter(|c| !c.has_failed()) {
+                contender.ended = None;
+                contender.comparison = self.comparison(noise);
+            }
+        }
         for contender in contenders {
             self.refuse_suspects(std::slice::from_mut(contender));
-            if contender.is_open() {
-                self.compare_one(round, contender)?;
+            let is_stopped = self
+                .must_stop()
+                .is_some_and(|(why, _)| why != ccl_core::StoppedBecause::Budget);
+            if contender.is_open() && !is_stopped {
+                self.compare_together(round, std::slice::from_mut(contender))?;
             }
         }
         Ok(())
     }
 
-    fn compare_one(&mut self, round: u32, contender: &mut Contender) -> Result<(), RunError> {
-        let Candidate {
-            id, key, choice, ..
-        } = contender.candidate;
-        let calls = self.guard.calls(key);
+    /// What each contender of a group is given of what they did together, by what was believed of it.
+    fn parts_of(&self, contenders: &[Contender]) -> Vec<f64> {
+        let believed: Vec<f64> = contenders
+            .iter()
+            .map(|c| {
+                let model = self.models.get(&c.candidate.key);
+                let belief = model.and_then(|m| m.belief(&c.candidate.choice));
+                belief.map_or(1e-3, |b| (-b.mean).max(1e-3))
+            })
+            .collect();
+        let all: f64 = believed.iter().sum();
+        believed.iter().map(|b| b / all).collect()
+    }
+
+    /// Runs contenders of different keys in the same iterations.
+    fn compare_together(
+        &mut self,
+        round: u32,
+        contenders: &mut [Contender],
+    ) -> Result<(), RunError> {
+        let candidates: Vec<(TaskKey, Choice)> = contenders
+            .iter()
+            .map(|c| (c.candidate.key, c.candidate.choice))
+            .collect();
         let noise = relative_noise(&self.baseline_us).unwrap_or(0.0);
         let mut seen = Seen {
             shares: Shares::new(noise.max(LEAST_NOISE)),
-            pace_us: Vec::new(),
-            calls: Vec::new(),
+            beside_us: None,
+            calls: vec![Vec::new(); contenders.len()],
             breaks: 0,
         };
         self.emit(TraceEvent::Applied {
             round,
-            candidates: vec![id],
-            how: format!(
-                "{} of {calls} leased calls first, then more as long as they do no harm, then all, \
-                 iteration by iteration",
-                self.guard.next_calls(key, &choice).min(calls)
-            ),
+            candidates: contenders.iter().map(|c| c.candidate.id).collect(),
+            how: "a few leased calls first, then more as long as they do no harm, then all, iteration by \
+                  iteration"
+                .to_owned(),
         })?;
-        let (mut idle, mut ran_calls) = (0, 0);
+        let (mut idle, mut ran_share) = (0, 0.0);
         for step in 0..MOST_STEPS + MOST_ITERATION_PAIRS {
-            let earned = self.guard.next_calls(key, &choice);
-            let is_all = earned >= calls;
-            let next = match is_all {
-                true => calls,
-                false => earned.min(self.guard.most_leased(key)),
-            };
-            idle = if next > ran_calls || is_all {
-                0
+            let is_all = self
+                .guard
+                .approve_on_all_calls(&self.incumbent, &candidates)
+                .is_ok();
+            let with = if is_all {
+                self.guard
+                    .approve_on_all_calls(&self.incumbent, &candidates)?
             } else {
-                idle + 1
+                let leases = self.leases_of(&candidates);
+                let share = self.share_of(&leases);
+                idle = if share > ran_share { 0 } else { idle + 1 };
+                if leases.is_empty() || idle > MOST_IDLE_STEPS || step >= MOST_STEPS {
+                    for contender in contenders.iter_mut() {
+                        contender.end_as_too_risky(ran_share > 0.0);
+                    }
+                    break;
+                }
+                ran_share = share.max(ran_share);
+                self.guard.approve_with_leases(&self.incumbent, &leases)?
             };
-            if next == 0 || idle > MOST_IDLE_STEPS || (step >= MOST_STEPS && !is_all) {
-                contender.end_as_too_risky(ran_calls > 0);
-                break;
-            }
-            ran_calls = ran_calls.max(next);
-            let with = self.approve_step(key, choice, next, is_all)?;
-            self.take_step(contender, &mut seen, &with, step % 2 == 1, is_all)?;
-            self.learn_from(contender, &seen);
-            self.judge_step(contender, &seen, is_all)?;
+            self.take_step(contenders, &mut seen, &with, is_all)?;
+            self.learn_from(contenders, &seen);
+            self.judge_step(contenders, &seen, is_all)?;
             let is_stopped = self
                 .must_stop()
                 .is_some_and(|(why, _)| why != ccl_core::StoppedBecause::Budget);
-            if contender.ended.is_some() || is_stopped {
+            let Some(first) = contenders.first() else {
                 break;
-            }
-            let hopeless = contender.comparison.pairs() >= PAIRS_TO_SEE_VALUE
-                && contender.median().is_some_and(|ratio| ratio > 1.0);
-            if hopeless
-                || contender.comparison.pairs() >= MOST_ITERATION_PAIRS
-                || contender.comparison.decision() != Decision::Continue
+            };
+            let hopeless = first.comparison.pairs() >= PAIRS_TO_SEE_VALUE
+                && first.median().is_some_and(|ratio| ratio > 1.0);
+            if contenders.iter().any(|c| c.ended.is_some())
+                || is_stopped
+                || hopeless
+                || first.comparison.pairs() >= MOST_ITERATION_PAIRS
+                || first.comparison.decision() != Decision::Continue
             {
                 break;
             }
@@ -117,62 +167,62 @@ impl Tuner<'_> {
         Ok(())
     }
 
-    fn approve_step(
-        &self,
-        key: TaskKey,
-        choice: Choice,
-        calls: u64,
-        is_all: bool,
-    ) -> Result<Approved, RunError> {
-        Ok(match is_all {
-            true => self
+    /// What each candidate has earned, as far as all of them together stay harmless.
+    fn leases_of(&self, candidates: &[(TaskKey, Choice)]) -> Vec<Lease> {
+        let mut harm_left = self.guard.harm_allowed();
+        let mut leases = Vec::new();
+        for &(key, choice) in candidates {
+            let calls = self
                 .guard
-                .approve_on_all_calls(&self.incumbent, &[(key, choice)])?,
-            false => {
-                let lease = Lease { key, choice, calls };
-                self.guard.approve_with_leases(&self.incumbent, &[lease])?
+                .next_calls(key, &choice)
+                .min(self.guard.most_leased(key));
+            let lease = Lease { key, choice, calls };
+            let harm = self.guard.harm_of(&lease);
+            if calls > 0 && harm <= harm_left {
+                harm_left -= harm;
+                leases.push(lease);
             }
-        })
+        }
+        leases
     }
 
-    /// One step: the candidate's iteration, and the incumbent's beside it where the share is large enough
-    /// to be seen.
+    /// The smallest share of its key's calls that one of the leases has.
+    #[allow(clippy::cast_precision_loss)] // counts of calls
+    fn share_of(&self, leases: &[Lease]) -> f64 {
+        leases
+            .iter()
+            .map(|l| l.calls as f64 / self.guard.calls(l.key).max(1) as f64)
+            .fold(1.0, f64::min)
+    }
+
+    /// One step: the candidates' iteration, held against the incumbent's: its pace where only some calls
+    /// are leased, an iteration beside it where all are.
     fn take_step(
         &mut self,
-        contender: &mut Contender,
+        contenders: &mut [Contender],
         seen: &mut Seen,
         with: &Approved,
-        candidate_first: bool,
         is_all: bool,
     ) -> Result<(), RunError> {
-        let (key, choice) = (contender.candidate.key, contender.candidate.choice);
-        #[allow(clippy::cast_precision_loss)] // counts of calls
-        let share = match is_all {
-            true => 1.0,
-            false => with.leased_calls(key) as f64 / self.guard.calls(key).max(1) as f64,
+        let share = if is_all {
+            1.0
+        } else {
+            self.share_of(with.leases())
         };
-        let without = self.approved_incumbent()?;
-        let is_pair = is_all || share >= SHARE_TO_SEE;
-        // Which goes first changes from pair to pair, so that drift favours neither.
-        let mut incumbent_us = None;
-        if is_pair && !candidate_first {
-            incumbent_us = Some(self.spend_without(contender, &without)?);
-        }
-        if contender.ended.is_some() {
-            return Ok(());
-        }
         let sample = match self.spend(with)? {
             Ok(sample) => sample,
             Err(error) => {
-                contender.ended = Some((Outcome::RolledBackFailed, error.to_string()));
+                for contender in contenders.iter_mut() {
+                    contender.ended = Some((Outcome::RolledBackFailed, error.to_string()));
+                }
                 return Ok(());
             }
         };
-        seen.calls.extend(call_ratios(&sample, key, choice));
-        if is_pair && candidate_first {
-            incumbent_us = Some(self.spend_without(contender, &without)?);
+        for (contender, calls) in contenders.iter().zip(&mut seen.calls) {
+            let candidate = &contender.candidate;
+            calls.extend(call_ratios(&sample, candidate.key, candidate.choice));
         }
-        let leases: Vec<Lease> = with
+        let on_trial: Vec<Lease> = with
             .on_trial()
             .map(|(key, choice)| Lease {
                 key,
@@ -180,86 +230,118 @@ impl Tuner<'_> {
                 calls: self.guard.calls(key),
             })
             .collect();
-        self.look_at_iteration(
-            sample.iteration_us,
-            &leases,
-            std::slice::from_mut(contender),
-        )?;
-        if let (Some(old_us), None) = (incumbent_us, &contender.ended) {
-            seen.pace_us.push(old_us);
-            let recent = seen.pace_us.len().saturating_sub(PACE);
-            let pace_us = median(seen.pace_us.get(recent..).unwrap_or_default());
-            let pace_us = pace_us.map_or(old_us, |pace_us| pace_us.min(old_us));
-            seen.shares.push(share, pace_us, sample.iteration_us);
-            if is_all {
-                contender.comparison.push(old_us, sample.iteration_us);
-            }
-            let worst = self.guard.bounds().worst_iteration_ratio;
-            seen.breaks += u32::from(sample.iteration_us > old_us * worst);
+        self.look_at_iteration(sample.iteration_us, &on_trial, contenders)?;
+        if contenders.iter().any(|c| c.ended.is_some()) || share < SHARE_TO_SEE {
+            return Ok(());
         }
+        let beside_us = match (is_all, seen.beside_us.take()) {
+            (true, Some(us)) => us,
+            (true, None) => {
+                let Some(us) = self.incumbent_beside(contenders)? else {
+                    return Ok(());
+                };
+                seen.beside_us = Some(us);
+                us
+            }
+            (false, _) => match median(&self.pace_us) {
+                Some(us) => us,
+                None => match self.incumbent_beside(contenders)? {
+                    Some(us) => us,
+                    None => return Ok(()),
+                },
+            },
+        };
+        seen.shares.push(share, beside_us, sample.iteration_us);
+        if is_all {
+            for contender in contenders.iter_mut() {
+                contender.comparison.push(beside_us, sample.iteration_us);
+            }
+        }
+        let worst = self.guard.bounds().worst_iteration_ratio;
+        seen.breaks += u32::from(sample.iteration_us > beside_us * worst);
         Ok(())
     }
 
-    /// An iteration of the incumbent, microseconds; where it fails there is nothing to compare with.
-    fn spend_without(
-        &mut self,
-        contender: &mut Contender,
-        without: &Approved,
-    ) -> Result<f64, RunError> {
-        match self.spend(without)? {
-            Ok(sample) => Ok(sample.iteration_us),
-            Err(error) => {
-                contender.ended = Some((
-                    Outcome::RolledBackNoDifference,
-                    format!("nothing to compare with: {error}, without the candidate"),
-                ));
-                Ok(f64::NAN)
+    /// An iteration of the incumbent, microseconds, and another one where it is off its pace: the two
+    /// agree when the machine changed, else the shorter one counts. Nothing where it fails: there is
+    /// nothing to compare with.
+    fn incumbent_beside(&mut self, contenders: &mut [Contender]) -> Result<Option<f64>, RunError> {
+        let without = self.approved_incumbent()?;
+        let pace_us = median(&self.pace_us);
+        let mut us = match self.spend(&without)? {
+            Ok(sample) => sample.iteration_us,
+            Err(error) => return Ok(nothing_beside(contenders, &error.to_string())),
+        };
+        if pace_us.is_some_and(|pace| (us / pace - 1.0).abs() > OFF_PACE) {
+            let again_us = match self.spend(&without)? {
+                Ok(sample) => sample.iteration_us,
+                Err(error) => return Ok(nothing_beside(contenders, &error.to_string())),
+            };
+            if (again_us / us - 1.0).abs() <= OFF_PACE {
+                self.pace_us.clear();
+                us = again_us;
+            } else {
+                us = us.min(again_us);
+            }
+        }
+        self.pace_us.push(us);
+        let old = self.pace_us.len().saturating_sub(PACE);
+        self.pace_us.drain(..old);
+        Ok(Some(us))
+    }
+
+    /// What the step showed becomes what the guard knows.
+    fn learn_from(&mut self, contenders: &[Contender], seen: &Seen) {
+        let alone = contenders.len() == 1;
+        for (contender, calls) in contenders.iter().zip(&seen.calls) {
+            let (key, choice) = (contender.candidate.key, contender.candidate.choice);
+            let pairs = u32::try_from(calls.len()).unwrap_or(u32::MAX);
+            let of_calls = median(calls).map(|ratio| {
+                let upper = upper_call_ratio(ratio, pairs);
+                self.guard.harm_of_calls(key, &choice, upper)
+            });
+            // Of a group the iteration says only what all of them do together.
+            #[allow(clippy::cast_precision_loss)] // a few keys
+            let of_iteration = seen.shares.upper().map(|upper| match alone {
+                true => upper,
+                false => upper / contenders.len() as f64,
+            });
+            let known = [of_calls, of_iteration];
+            if let Some(harm) = known.into_iter().flatten().reduce(f64::min) {
+                self.guard.learn_harm(key, &choice, harm);
             }
         }
     }
 
-    /// What the step showed becomes what the guard knows.
-    fn learn_from(&mut self, contender: &Contender, seen: &Seen) {
-        let (key, choice) = (contender.candidate.key, contender.candidate.choice);
-        let pairs = u32::try_from(seen.calls.len()).unwrap_or(u32::MAX);
-        let of_calls = median(&seen.calls).map(|ratio| {
-            let upper = upper_call_ratio(ratio, pairs);
-            self.guard.harm_of_calls(key, &choice, upper)
-        });
-        let known = [of_calls, seen.shares.upper()];
-        let harm = known.into_iter().flatten().reduce(f64::min);
-        if let Some(harm) = harm {
-            self.guard.learn_harm(key, &choice, harm);
-        }
-    }
-
-    /// Whether the step showed enough to give the candidate up.
+    /// Whether the step showed enough to give the candidates up.
     fn judge_step(
         &mut self,
-        contender: &mut Contender,
+        contenders: &mut [Contender],
         seen: &Seen,
         is_all: bool,
     ) -> Result<(), RunError> {
-        if contender.ended.is_some() {
-            return Ok(());
-        }
-        if let Some(ratio) = median(&seen.calls).filter(|_| !is_all) {
-            self.look_at_canary(contender, ratio)?;
-        }
-        if contender.ended.is_none() && seen.breaks >= 2 {
-            contender.ended = Some((
-                Outcome::RolledBackIteration,
-                format!(
-                    "{} iterations took more than {:.2} times as long",
-                    seen.breaks,
-                    self.guard.bounds().worst_iteration_ratio
-                ),
-            ));
-        } else if contender.ended.is_none() && seen.shares.is_slower() {
-            contender.ended = Some((
-                Outcome::RolledBackSlower,
-                "the iterations it ran in were slower, one after the other".to_owned(),
-            ));
+        for (contender, calls) in contenders.iter_mut().zip(&seen.calls) {
+            if contender.ended.is_some() {
+                continue;
+            }
+            if let Some(ratio) = median(calls).filter(|_| !is_all) {
+                self.look_at_canary(contender, ratio)?;
+            }
+            if contender.ended.is_none() && seen.breaks >= 2 {
+                contender.ended = Some((
+                    Outcome::RolledBackIteration,
+                    format!(
+                        "{} iterations took more than {:.2} times as long",
+                        seen.breaks,
+                        self.guard.bounds().worst_iteration_ratio
+                    ),
+                ));
+            } else if contender.ended.is_none() && seen.shares.is_slower() {
+                contender.ended = Some((
+                    Outcome::RolledBackSlower,
+                    "the iterations it ran in were slower, one after the other".to_owned(),
+                ));
+            }
         }
         Ok(())
     }
@@ -269,6 +351,17 @@ impl Tuner<'_> {
         let baseline_us = median(&self.baseline_us);
         baseline_us.is_some_and(|baseline| iteration_us > OUT_OF_BOUNDS * baseline)
     }
+}
+
+/// There is nothing to hold the candidates against.
+fn nothing_beside(contenders: &mut [Contender], error: &str) -> Option<f64> {
+    for contender in contenders.iter_mut() {
+        contender.ended = Some((
+            Outcome::RolledBackNoDifference,
+            format!("nothing to compare with: {error}, without the candidate"),
+        ));
+    }
+    None
 }
 
 /// Candidate / incumbent of each block of one lease in one iteration.
