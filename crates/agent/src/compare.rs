@@ -78,6 +78,14 @@ pub enum CompareError {
     /// A run of ours that ended without a result.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// One of these, of a task that cannot run at all.
+    #[error("task {task:?}: {error}")]
+    Task {
+        /// The task.
+        task: String,
+        /// What is wrong with it.
+        error: Box<CompareError>,
+    },
     /// One of these, and where.
     #[error("task {task:?}, {method}, seed {seed}: {error}")]
     At {
@@ -104,6 +112,7 @@ pub(crate) struct OnMachine {
 /// # Errors
 /// The first run, in the order of tasks and seeds, that could not be.
 pub fn compare(suite: &Suite, options: &CompareOptions) -> Result<Report, CompareError> {
+    check(suite)?;
     let jobs: Vec<(&Task, u64)> = suite
         .tasks
         .iter()
@@ -137,6 +146,23 @@ pub fn compare(suite: &Suite, options: &CompareOptions) -> Result<Report, Compar
         }
     }
     Ok(Report::new(suite, options, &found))
+}
+
+/// Whether every task can run, before any does.
+fn check(suite: &Suite) -> Result<(), CompareError> {
+    for task in &suite.tasks {
+        let keys = keys_that_matter(&task.workload, &task.cluster).map_err(CompareError::from);
+        let error = match keys {
+            Ok(keys) if !keys.is_empty() => continue,
+            Ok(_) => RunError::NothingToTune.into(),
+            Err(error) => error,
+        };
+        return Err(CompareError::Task {
+            task: task.name.clone(),
+            error: Box::new(error),
+        });
+    }
+    Ok(())
 }
 
 /// Every method on the machine of one task and seed.

@@ -203,32 +203,26 @@ impl MixedSpace {
 
     /// Number of points; infinite only in name, for it is a float.
     pub fn size(&self) -> f64 {
-        self.count(&mut Point(Vec::new()))
+        let unconditional = |index: &usize| self.parameters[*index].when.is_none();
+        let roots = (0..self.parameters.len()).filter(unconditional);
+        roots.map(|root| self.count(root)).product()
     }
 
-    fn count(&self, before: &mut Point) -> f64 {
-        let index = before.0.len();
-        let Some(parameter) = self.parameters.get(index) else {
-            return 1.0;
+    /// Ways to set a parameter that exists, and what exists by it.
+    fn count(&self, parameter: usize) -> f64 {
+        let depends = |index: &usize, level: u16| {
+            let condition = self.parameters[*index].when.as_ref();
+            condition.is_some_and(|c| c.parameter == parameter && c.levels.contains(&level))
         };
-        let exists = parameter.levels() > 0 && self.exists(index, before);
-        // What does not depend on this parameter is counted once.
-        let matters = self
-            .parameters
-            .iter()
-            .any(|p| p.when.as_ref().is_some_and(|c| c.parameter == index));
-        let mut sum = 0.0;
-        let levels = if exists { parameter.levels() } else { 1 };
-        for level in 0..levels {
-            before.0.push(exists.then_some(level));
-            let below = self.count(before);
-            before.0.pop();
-            if !matters {
-                return f64::from(levels) * below;
-            }
-            sum += below;
+        let later = parameter + 1..self.parameters.len();
+        let under = |level: u16| -> f64 {
+            let children = later.clone().filter(|index| depends(index, level));
+            children.map(|child| self.count(child)).product()
+        };
+        match self.parameters[parameter].levels() {
+            0 => 1.0,
+            levels => (0..levels).map(under).sum(),
         }
-        sum
     }
 
     /// Every point in a fixed order, but no more than `most`.
@@ -292,6 +286,18 @@ mod tests {
         assert_eq!(unique.len(), points.len());
         assert_eq!(space.size(), 20.0);
         assert_eq!(space.points(7).len(), 7);
+    }
+
+    #[test]
+    fn many_conditions_are_counted_without_walking_every_point() {
+        let thirty = (0..30).flat_map(|key| {
+            [
+                Parameter::categorical(format!("{key}/pair"), 3),
+                Parameter::logarithmic(format!("{key}/chunk"), &[1.0, 2.0])
+                    .only_when(2 * key, vec![2]),
+            ]
+        });
+        assert_eq!(MixedSpace::new(thirty.collect()).size(), 4f64.powi(30));
     }
 
     #[test]

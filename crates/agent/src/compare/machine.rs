@@ -111,11 +111,6 @@ impl<'a> Machine<'a> {
         )
     }
 
-    /// The machine as its maker would describe it, if he knew.
-    pub fn cluster(&self) -> &ClusterSpec {
-        &self.drawn
-    }
-
     /// Noise-free time of an iteration under a policy, microseconds; infinite for one that does
     /// not run.
     pub fn noise_free_us(&self, policy: &Policy) -> f64 {

@@ -11,6 +11,7 @@ use ccl_agent::compare::method::Method;
 use ccl_agent::compare::suite::{Suite, SuiteError};
 use ccl_agent::compare::{CompareError, CompareOptions, compare};
 use ccl_agent::run_dir::write_atomically;
+use ccl_agent::tuner::RunError;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -49,7 +50,7 @@ pub struct CompareArgs {
 /// Runs `ccl-agent compare`.
 ///
 /// # Errors
-/// Bad input (2), a run of ours that the guard stops (4).
+/// Bad input (2), a run of ours that the guard does not let go on (4).
 pub fn run(args: &CompareArgs) -> CommandResult {
     let mut suite = suite(&args.suite)?;
     if let Some(wanted) = &args.task {
@@ -137,7 +138,7 @@ fn methods(names: &[String]) -> Result<Vec<Method>, CommandError> {
 fn failed(error: CompareError) -> CommandError {
     let is_guard = matches!(
         &error,
-        CompareError::At { error, .. } if matches!(**error, CompareError::Run(_))
+        CompareError::At { error, .. } if matches!(**error, CompareError::Run(RunError::Guard(_)))
     );
     let shown = CommandError::bad_input(error);
     if is_guard {

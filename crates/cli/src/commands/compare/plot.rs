@@ -58,19 +58,16 @@ pub(super) fn convergence(report: &Report) -> String {
         &format!("median over {} seeds; the line at 2 %", report.seeds),
     );
     for (index, method) in report.methods.iter().enumerate() {
-        let at = (
-            12.0 + cell.0 * (index % columns) as f64,
-            56.0 + 18.0 * (index / columns) as f64,
-        );
+        let x = 12.0 + cell.0 * (index % columns) as f64;
+        let y = 56.0 + 18.0 * (index / columns) as f64;
         let _ = writeln!(
             svg,
-            "<line x1=\"{:.0}\" x2=\"{:.0}\" y1=\"{1:.0}\" y2=\"{1:.0}\" {3} stroke-width=\"2\"/>\
-             <text x=\"{2:.0}\" y=\"{4:.0}\">{method}</text>",
-            at.0,
-            at.1,
-            at.0 + 34.0,
+            "<line x1=\"{x:.0}\" x2=\"{:.0}\" y1=\"{y:.0}\" y2=\"{y:.0}\" {} stroke-width=\"2\"/>\
+             <text x=\"{:.0}\" y=\"{:.0}\">{method}</text>",
+            x + 28.0,
             style(index),
-            at.1 + 4.0,
+            x + 34.0,
+            y + 4.0,
         );
     }
     let curves = report.convergence.chunks(report.methods.len().max(1));
