@@ -123,25 +123,6 @@ impl Arbiter {
     }
 }
 
-/// Mean of the positive part of a normal value (Jones, Schonlau and Welch, Journal of Global
-/// Optimization 1998, equation 15).
-pub(crate) fn expected_improvement(mean: f64, deviation: f64) -> f64 {
-    let z = mean / deviation;
-    let density = (-0.5 * z * z).exp() / std::f64::consts::TAU.sqrt();
-    (mean * cumulative(z) + deviation * density).max(0.0)
-}
-
-/// The normal distribution function, to 1e-7 (Abramowitz and Stegun, formula 26.2.17).
-fn cumulative(z: f64) -> f64 {
-    let t = 1.0 / (1.0 + 0.231_641_9 * z.abs());
-    let poly = t
-        * (0.319_381_530
-            + t * (-0.356_563_782
-                + t * (1.781_477_937 + t * (-1.821_255_978 + t * 1.330_274_429))));
-    let upper = (-0.5 * z * z).exp() / std::f64::consts::TAU.sqrt() * poly;
-    if z >= 0.0 { 1.0 - upper } else { upper }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -177,15 +158,6 @@ mod tests {
         let cheap = offer(Lane::Numeric, 0.01, 3.0);
         let dear = offer(Lane::Numeric, 0.02, 20.0);
         assert!(arbiter.value(&cheap) > arbiter.value(&dear));
-    }
-
-    #[test]
-    fn only_what_is_below_zero_is_an_improvement() {
-        // Surely 0.2, surely nothing, and half of a normal value.
-        assert!((expected_improvement(0.2, 1e-6) - 0.2).abs() < 1e-6);
-        assert!(expected_improvement(-0.3, 0.01) < 1e-12);
-        let half = 0.05 / std::f64::consts::TAU.sqrt();
-        assert!((expected_improvement(0.0, 0.05) - half).abs() < 1e-9);
     }
 
     #[test]

@@ -528,6 +528,11 @@ impl Guard {
         self.books.regret_iterations()
     }
 
+    /// What is left of the regret budget, iterations; below zero where it was overdrawn.
+    pub fn regret_left_iterations(&self) -> f64 {
+        self.books.left(&self.bounds)
+    }
+
     /// What is spent of the regret budget, in words.
     pub fn budget_in_words(&self) -> String {
         self.books.budget_in_words(&self.bounds)

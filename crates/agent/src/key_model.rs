@@ -11,12 +11,11 @@ use std::collections::BTreeMap;
 use ccl_core::Choice;
 use ccl_search::surrogate::{
     BayesianSearch, Posterior, Settings, Source, Surrogate, SurrogateError,
+    log_expected_improvement,
 };
 use ccl_search::{ChoiceSpace, Forest, ForestOptions, KeySearch, Space};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-
-use crate::arbiter::expected_improvement;
 
 /// Trials told before a Gaussian process without any source is asked: with fewer, the descent's
 /// next step is as good and can be explained.
@@ -60,7 +59,6 @@ pub struct Observation {
 
 /// The model of one key.
 pub struct KeyModel {
-    space: Space,
     choices: ChoiceSpace,
     descent: KeySearch,
     process: BayesianSearch,
@@ -111,8 +109,7 @@ impl KeyModel {
             process.tell_noisy(&point, 0.0, 0.0);
         }
         Self {
-            descent: KeySearch::new(space.clone(), untuned),
-            space,
+            descent: KeySearch::new(space, untuned),
             choices,
             process,
             rng,
@@ -123,7 +120,7 @@ impl KeyModel {
 
     /// Where it searches.
     pub fn space(&self) -> &Space {
-        &self.space
+        self.descent.space()
     }
 
     /// The cheaper source that is believed at present.
@@ -156,27 +153,28 @@ impl KeyModel {
                 return found;
             }
         }
-        let choices = self.choices.clone();
+        let choices = &self.choices;
         let allowed = |point: &_| choices.choice(point).is_some_and(|c| is_open(&c));
         match self.process.ask_batch(count, &allowed) {
-            Ok(batch) => batch
-                .into_iter()
-                .filter_map(|(point, expected)| {
-                    let belief = self.beside_incumbent(Posterior {
-                        mean: expected.mean,
-                        variance: expected.deviation.powi(2),
-                    });
-                    let from = self.source().map_or(String::new(), |s| format!(" and {s}"));
-                    Some(Suggestion {
-                        choice: choices.choice(&point)?,
-                        because: sentence(
+            Ok(batch) => {
+                let incumbent = self.incumbent_log();
+                let from = self.source().map_or(String::new(), |s| format!(" and {s}"));
+                let model = format!("a Gaussian process over {} trials{from}", self.told());
+                batch
+                    .into_iter()
+                    .filter_map(|(point, expected)| {
+                        let belief = Posterior {
+                            mean: expected.mean - incumbent,
+                            variance: expected.deviation.powi(2),
+                        };
+                        Some(Suggestion {
+                            choice: self.choices.choice(&point)?,
+                            because: sentence(belief, &model),
                             belief,
-                            &format!("a Gaussian process over {} trials{from}", self.told()),
-                        ),
-                        belief,
+                        })
                     })
-                })
-                .collect(),
+                    .collect()
+            }
             Err(SurrogateError::NothingLeft) => Vec::new(),
             Err(_) => self.ask_forest(count, is_open),
         }
@@ -276,7 +274,7 @@ impl KeyModel {
 
 /// Expected saving by a choice over the incumbent, as a share of the time they take.
 pub fn saving(belief: Posterior) -> f64 {
-    expected_improvement(-belief.mean, belief.variance.sqrt().max(1e-9))
+    log_expected_improvement(belief, 0.0).exp()
 }
 
 fn sentence(belief: Posterior, model: &str) -> String {

@@ -31,6 +31,25 @@ pub struct KeyState {
 }
 
 impl KeyState {
+    /// A key as it was met: nothing found, nothing tried.
+    pub fn new(
+        facts: KeyFacts,
+        observed: KeyObservation,
+        evidence: EvidenceId,
+        signals: Signals,
+    ) -> Self {
+        Self {
+            facts,
+            observed,
+            evidence,
+            signals,
+            diagnosis: None,
+            incumbent: None,
+            hopeless: Vec::new(),
+            tried: Vec::new(),
+        }
+    }
+
     /// What the key runs now, as far as the testbed can tell.
     pub fn running(&self) -> Option<Choice> {
         self.incumbent.or(self.observed.choice)

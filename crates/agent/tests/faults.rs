@@ -22,20 +22,7 @@ use ccl_core::{
 };
 use ccl_sim::noise::{NoiseModel, Scenario, ScenarioEvent};
 use ccl_sim::validation::{Compared, Machine, validate};
-use common::{Ran, With, cluster, simulated, tune, workload};
-
-const WORKLOADS: [&str; 10] = [
-    "autoccl/llama3.1-8b.json",
-    "autoccl/phi2-2b.json",
-    "autoccl/torch-demo.json",
-    "autoccl/vgg19.json",
-    "autoccl/yi-1.5-34b.json",
-    "demo/allreduce-8gpu.json",
-    "demo/already-optimal.json",
-    "modern/llama3-70b-3d.json",
-    "modern/llama3-8b-fsdp.json",
-    "modern/qwen3-30b-a3b-moe.json",
-];
+use common::{Ran, WORKLOADS, With, cluster, simulated, tune, workload};
 
 /// A run that ends with the diagnosis: nothing may be tried.
 fn untried() -> With {
@@ -92,16 +79,7 @@ fn as_key(row: &Compared) -> (KeyState, Expectation) {
         overlapped: false,
         choice: Some(row.choice.into()),
     };
-    let state = KeyState {
-        facts,
-        observed,
-        evidence: EvidenceId(1),
-        signals: Signals::default(),
-        diagnosis: None,
-        incumbent: None,
-        hopeless: Vec::new(),
-        tried: Vec::new(),
-    };
+    let state = KeyState::new(facts, observed, EvidenceId(1), Signals::default());
     (state, expectation)
 }
 

@@ -14,21 +14,7 @@ use ccl_agent::tuner::TuneOptions;
 use ccl_core::{CLUSTERS, TraceEvent};
 use ccl_sim::noise::{NoiseModel, Scenario};
 use common::watched::Watched;
-use common::{With, cluster, tune, workload};
-
-const WORKLOADS: [&str; 11] = [
-    "autoccl/llama3.1-8b.json",
-    "autoccl/phi2-2b.json",
-    "autoccl/torch-demo.json",
-    "autoccl/vgg19.json",
-    "autoccl/yi-1.5-34b.json",
-    "demo/allreduce-8gpu.json",
-    "demo/already-optimal.json",
-    "modern/llama3-70b-3d.json",
-    "modern/llama3-8b-fsdp.json",
-    "modern/nccl-tests-sweep.json",
-    "modern/qwen3-30b-a3b-moe.json",
-];
+use common::{WORKLOADS, With, cluster, tune, workload};
 
 /// Seeds of each pair; more than one where somebody has the time (`HARM_SEEDS`).
 fn seeds() -> u64 {

@@ -1,23 +1,27 @@
-//! The normal distribution, as far as the searches need it.
+//! The normal distribution function.
+//!
+//! One for everybody but the logarithm of expected improvement, which needs the far tails and has
+//! them from a complementary error function of its own.
 
-use std::f64::consts::{PI, SQRT_2};
+/// Beyond this many standard deviations the distribution function is 0 or 1 to double precision.
+const EDGE: f64 = 8.3;
 
-/// Chance that a standard normal variable is at most `x`; absolute error below 1e-14.
-///
-/// By the series of the error function with terms of one sign (Abramowitz and Stegun, 7.1.6).
+/// P(Z <= x) of a standard normal Z, to about 1e-15 (Marsaglia, "Evaluating the Normal
+/// Distribution", Journal of Statistical Software 2004).
 pub(crate) fn cumulative(x: f64) -> f64 {
-    let z = x.abs() / SQRT_2;
-    if z > 6.0 {
+    if x.abs() >= EDGE || x.is_nan() {
         return if x > 0.0 { 1.0 } else { 0.0 };
     }
-    let (mut term, mut sum, mut n) = (z, z, 0.0);
-    while term > 1e-17 * sum {
-        n += 1.0;
-        term *= 2.0 * z * z / (2.0 * n + 1.0);
+    let (mut term, mut sum, mut before, mut i) = (x, x, 0.0, 1.0);
+    #[allow(clippy::float_cmp)] // the series ends when a term no longer counts
+    while sum != before {
+        i += 2.0;
+        before = sum;
+        term *= x * x / i;
         sum += term;
     }
-    let error_function = 2.0 / PI.sqrt() * (-z * z).exp() * sum;
-    0.5 * (1.0 + error_function.copysign(x))
+    let density = (-0.5 * x * x).exp() / std::f64::consts::TAU.sqrt();
+    (0.5 + sum * density).clamp(0.0, 1.0)
 }
 
 #[cfg(test)]
@@ -26,6 +30,20 @@ mod tests {
 
     #[test]
     fn it_agrees_with_the_tables() {
+        for (x, p) in [
+            (0.0, 0.5),
+            (1.0, 0.841_344_746_068_543),
+            (-1.959_963_984_540_054, 0.025),
+            (3.090_232_306_167_813, 0.999),
+            (-5.0, 2.866_515_718_791_94e-7),
+        ] {
+            assert!((cumulative(x) - p).abs() < 1e-14, "{x}");
+        }
+        assert_eq!((cumulative(40.0), cumulative(-40.0)), (1.0, 0.0));
+    }
+
+    #[test]
+    fn it_agrees_with_abramowitz_and_stegun() {
         // Abramowitz and Stegun, table 26.1.
         for (x, expected) in [
             (0.0, 0.5),

@@ -8,7 +8,6 @@ mod bootstrap;
 mod cause;
 mod change_point;
 mod interval;
-mod normal;
 mod outliers;
 mod pairs;
 mod power;

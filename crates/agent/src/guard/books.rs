@@ -78,6 +78,11 @@ impl Books {
         }
     }
 
+    /// What is left of the budget, iterations; below zero where it was overdrawn.
+    pub(super) fn left(&self, bounds: &Bounds) -> f64 {
+        self.budget(bounds) - self.against_budget()
+    }
+
     pub(super) fn budget_in_words(&self, bounds: &Bounds) -> String {
         let (spent, budget) = (self.against_budget(), self.budget(bounds));
         match self.expected_iterations {

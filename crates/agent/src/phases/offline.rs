@@ -80,16 +80,10 @@ impl Tuner<'_> {
         };
         let statement = statement(&observed, "outside the job");
         let evidence = self.observe_as(source, Some(key), statement)?;
-        self.situation.keys.push(KeyState {
-            facts,
-            observed,
-            evidence,
-            signals: self.testbed.signals(key),
-            diagnosis: None,
-            incumbent: None,
-            hopeless: Vec::new(),
-            tried: Vec::new(),
-        });
+        let signals = self.testbed.signals(key);
+        self.situation
+            .keys
+            .push(KeyState::new(facts, observed, evidence, signals));
         Ok(())
     }
 }

@@ -69,8 +69,7 @@ impl Tuner<'_> {
             return Next::Nothing(worth);
         }
         let chosen: Vec<Offer> = best.iter().map(|p| p.offer).collect();
-        let bounds = self.guard.bounds().regret_budget_iterations;
-        let left = bounds - self.guard.regret_iterations();
+        let left = self.guard.regret_left_iterations();
         Next::Round(best, self.arbiter.why(&chosen, left))
     }
 

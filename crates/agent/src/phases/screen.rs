@@ -13,7 +13,7 @@ use crate::tuner::{RunError, Tuner};
 
 /// A pair this many times slower than the best is not tried in the job.
 const HOPELESS_RATIO: f64 = 2.0;
-/// A parameter whose levels differ by less than this is not searched.
+/// Levels that differ by less than this have no effect.
 const NO_EFFECT: f64 = 0.01;
 /// Most keys that are probed: the rest cannot matter.
 const MOST_PROBED_KEYS: usize = 12;
@@ -38,7 +38,7 @@ impl Tuner<'_> {
             self.screen_pairs(index, &state, &mut space)?;
             if let Some(running) = state.observed.choice {
                 let pair = Choice::new(running.algorithm, running.protocol);
-                self.screen_levels(key, pair, state.observed.call_us, &mut space)?;
+                self.screen_levels(key, pair, state.observed.call_us, &space)?;
             }
         }
         Ok(())
@@ -94,14 +94,14 @@ impl Tuner<'_> {
         })
     }
 
-    /// Channels and chunk at the running pair: drops levels that are hopeless, and a dimension
-    /// that does nothing, unless the two together do.
+    /// Channels and chunk at the running pair, and whether they do anything there, alone or together:
+    /// evidence for the minds. The search is left to find out by itself.
     fn screen_levels(
         &mut self,
         key: TaskKey,
         pair: Choice,
         default_us: f64,
-        space: &mut Space,
+        space: &Space,
     ) -> Result<(), RunError> {
         let mut channels = Vec::new();
         for &n in &space.channels {
@@ -154,46 +154,38 @@ impl Tuner<'_> {
                 .collect();
             each.join(", ")
         };
-        let evidence = self.observe(
-            Some(key),
-            format!(
-                "{key} outside the job with {pair}, NCCL's own {default_us:.0} us; by channels: {}; \
-                 by chunk: {}",
-                shown(&counts, false),
-                if chunks.is_empty() { "-".to_owned() } else { shown(&chunks, true) }
-            ),
-        )?;
         let flat = |times: &mut dyn Iterator<Item = f64>| {
             let (low, high) = times.fold((default_us, default_us), |(l, h), us| {
                 (l.min(us), h.max(us))
             });
             high < low * (1.0 + NO_EFFECT)
         };
-        let before = space.size();
-        let mut dropped = Vec::new();
+        let mut without_effect = Vec::new();
         if flat(&mut corners.iter().copied()) {
             if flat(&mut counts.iter().map(|(_, us)| *us)) {
-                space.channels.clear();
-                dropped.push("channels");
+                without_effect.push("channels");
             }
             if flat(&mut chunks.iter().map(|(_, us)| *us)) {
-                space.chunk_bytes.clear();
-                dropped.push("chunk");
+                without_effect.push("chunk");
             }
         }
-        if dropped.is_empty() || space.size() == before {
-            return Ok(());
-        }
-        self.emit(TraceEvent::Pruned {
-            key,
-            dropped: dropped.join(" and "),
-            because: format!(
-                "no level, alone or with the other, changes the call by {:.0} %",
-                100.0 * NO_EFFECT
+        self.observe(
+            Some(key),
+            format!(
+                "{key} outside the job with {pair}, NCCL's own {default_us:.0} us; by channels: {}; \
+                 by chunk: {}{}",
+                shown(&counts, false),
+                if chunks.is_empty() { "-".to_owned() } else { shown(&chunks, true) },
+                match without_effect.is_empty() {
+                    true => String::new(),
+                    false => format!(
+                        "; {} change it by less than {:.0} %",
+                        without_effect.join(" and "),
+                        100.0 * NO_EFFECT
+                    ),
+                }
             ),
-            evidence: vec![evidence],
-            before,
-            after: space.size(),
-        })
+        )?;
+        Ok(())
     }
 }

@@ -81,16 +81,7 @@ impl MadeUp {
             choice: Some(running),
         };
         let context = ContextSignature::of(&cluster, "made-up", nodes, shape.ranks_per_node());
-        let key = KeyState {
-            facts,
-            observed,
-            evidence: EvidenceId(1),
-            signals: Signals::default(),
-            diagnosis: None,
-            incumbent: None,
-            hopeless: Vec::new(),
-            tried: Vec::new(),
-        };
+        let key = KeyState::new(facts, observed, EvidenceId(1), Signals::default());
         let situation = Situation {
             cluster,
             context,

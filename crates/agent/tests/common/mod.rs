@@ -19,6 +19,21 @@ use ccl_llm::Provider;
 use ccl_memory::{KnowledgeBase, RuleRecord, ScoreRecord};
 use ccl_sim::noise::{NoiseModel, Scenario};
 
+/// The workloads that ship.
+pub const WORKLOADS: [&str; 11] = [
+    "autoccl/llama3.1-8b.json",
+    "autoccl/phi2-2b.json",
+    "autoccl/torch-demo.json",
+    "autoccl/vgg19.json",
+    "autoccl/yi-1.5-34b.json",
+    "demo/allreduce-8gpu.json",
+    "demo/already-optimal.json",
+    "modern/llama3-70b-3d.json",
+    "modern/llama3-8b-fsdp.json",
+    "modern/nccl-tests-sweep.json",
+    "modern/qwen3-30b-a3b-moe.json",
+];
+
 /// What a run left behind.
 pub struct Ran {
     pub result: Result<Summary, RunError>,

@@ -7,9 +7,9 @@
 //! Accumulating Data", Journal of the Royal Statistical Society A 1969). The noise is taken to be
 //! normal, but for spikes, which make a coin of a pair.
 
-use super::normal::distribution;
 use super::pairs::FUTILE_AFTER;
 use super::sequential::log_evidence;
+use crate::normal::cumulative;
 
 /// Pairs up to which a comparison is followed: more than anybody will wait for.
 const MOST_PAIRS: u32 = 400;
@@ -135,7 +135,7 @@ impl SignTestPower {
     fn chances(&self, effect: f64) -> Chances {
         let middle = (1.0 - effect).ln();
         let below = |bound: f64| {
-            let quiet = distribution((bound - middle) / self.noise);
+            let quiet = cumulative((bound - middle) / self.noise);
             (1.0 - self.spikes) * quiet + 0.5 * self.spikes
         };
         let effective = below((1.0 - self.minimum_effect).ln());

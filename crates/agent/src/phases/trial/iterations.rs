@@ -124,13 +124,12 @@ impl Tuner<'_> {
         })?;
         let (mut idle, mut ran_share) = (0, 0.0);
         for step in 0..MOST_STEPS + MOST_ITERATION_PAIRS {
-            let is_all = self
+            let on_all_calls = self
                 .guard
-                .approve_on_all_calls(&self.incumbent, &candidates)
-                .is_ok();
-            let with = if is_all {
-                self.guard
-                    .approve_on_all_calls(&self.incumbent, &candidates)?
+                .approve_on_all_calls(&self.incumbent, &candidates);
+            let is_all = on_all_calls.is_ok();
+            let with = if let Ok(with) = on_all_calls {
+                with
             } else {
                 let leases = self.leases_of(&candidates);
                 let share = self.share_of(&leases);
