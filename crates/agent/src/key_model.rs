@@ -13,7 +13,7 @@ use ccl_search::surrogate::{
     BayesianSearch, Posterior, Settings, Source, Surrogate, SurrogateError,
     log_expected_improvement,
 };
-use ccl_search::{ChoiceSpace, Forest, ForestOptions, KeySearch, Space};
+use ccl_search::{ChoiceSpace, Forest, ForestOptions, KeySearch, Point, Space};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -22,6 +22,9 @@ use rand_chacha::ChaCha8Rng;
 const DESCENT_TRIALS: usize = 8;
 /// Deviation of what is believed of a choice that no model can say anything of, logarithm.
 const NO_IDEA: f64 = 0.2;
+
+/// No observation is more precise than this, a variance of logarithms.
+const LEAST_VARIANCE: f64 = 1e-9;
 
 /// How far the ratio of two choices' times misses, in a simulator that knows the machine by its data
 /// sheet: between a quarter and the whole of what its absolute times miss (doc/model-validation.md).
@@ -46,11 +49,13 @@ pub struct Suggestion {
     pub belief: Posterior,
 }
 
-/// One trial as the model was told it.
+/// What is known of a choice from trials beside one incumbent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Observation {
     /// What was tried.
     pub choice: Choice,
+    /// What ran beside it, where it was not NCCL's own choice.
+    pub beside: Option<Choice>,
     /// Logarithm of its time over untuned NCCL's; infinite where it failed.
     pub log_ratio: f64,
     /// Variance of that.
@@ -66,6 +71,8 @@ pub struct KeyModel {
     observations: Vec<Observation>,
     /// What the key runs, where it is not NCCL's own choice.
     incumbent: Option<Choice>,
+    /// What NCCL runs by itself.
+    untuned: Option<Point>,
 }
 
 impl KeyModel {
@@ -105,8 +112,8 @@ impl KeyModel {
             let pair = Choice::new(c.algorithm, c.protocol);
             choices.point(&c).or_else(|| choices.point(&pair)).cloned()
         });
-        if let Some(point) = runs {
-            process.tell_noisy(&point, 0.0, 0.0);
+        if let Some(point) = &runs {
+            process.tell_noisy(point, 0.0, 0.0);
         }
         Self {
             descent: KeySearch::new(space, untuned),
@@ -115,6 +122,7 @@ impl KeyModel {
             rng,
             observations: Vec::new(),
             incumbent: None,
+            untuned: runs,
         }
     }
 
@@ -134,8 +142,15 @@ impl KeyModel {
         if self.source().is_none() && self.observations.is_empty() {
             return None;
         }
-        let posterior = self.process.predict(self.choices.point(choice)?);
-        Some(self.beside_incumbent(posterior))
+        let point = self.choices.point(choice)?;
+        let runs = match self.incumbent {
+            Some(incumbent) => self.choices.point(&incumbent),
+            None => self.untuned.as_ref(),
+        };
+        Some(match runs {
+            Some(runs) => self.process.difference(point, runs),
+            None => self.beside_incumbent(self.process.predict(point)),
+        })
     }
 
     fn beside_incumbent(&self, posterior: Posterior) -> Posterior {
@@ -237,20 +252,42 @@ impl KeyModel {
         ranked.into_iter().take(count).map(|(_, s)| s).collect()
     }
 
-    /// How a trial ended: the logarithm of candidate over incumbent with its variance, infinite
-    /// where the candidate failed.
+    /// What is known by now of a choice on trial: the logarithm of its time over the incumbent's with its
+    /// variance, infinite where it failed. Takes the place of what was known of it beside this incumbent.
     pub fn observe(&mut self, choice: Choice, log_ratio: f64, variance: f64) {
         let incumbent = self.incumbent_log();
-        self.descent.tell(choice, Some(log_ratio.exp()), false);
-        if let Some(point) = self.choices.point(&choice) {
-            self.process
-                .tell_noisy(point, log_ratio + incumbent, variance);
-        }
-        self.observations.push(Observation {
+        let observation = Observation {
             choice,
+            beside: self.incumbent,
             log_ratio: log_ratio + incumbent,
             variance,
+        };
+        let is_same = |o: &Observation| o.choice == choice && o.beside == self.incumbent;
+        match self.observations.iter_mut().find(|o| is_same(o)) {
+            Some(known) => *known = observation,
+            None => self.observations.push(observation),
+        }
+        self.descent.tell(choice, Some(log_ratio.exp()), false);
+        let Some(point) = self.choices.point(&choice) else {
+            return;
+        };
+        match self.known_of(&choice) {
+            Some(known) => self.process.retell(point, known.mean, known.variance),
+            None => self.process.retell(point, f64::INFINITY, 0.0),
+        }
+    }
+
+    /// All observations of a choice as one, each by its precision; nothing where it failed.
+    fn known_of(&self, choice: &Choice) -> Option<Posterior> {
+        let of_choice = self.observations.iter().filter(|o| o.choice == *choice);
+        let each = of_choice.map(|o| {
+            o.log_ratio.is_finite().then(|| Posterior {
+                mean: o.log_ratio,
+                variance: o.variance.max(LEAST_VARIANCE),
+            })
         });
+        let each: Option<Vec<Posterior>> = each.collect();
+        each?.into_iter().reduce(Posterior::and)
     }
 
     /// The key runs this from now on; trials are told beside it.

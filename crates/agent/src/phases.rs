@@ -16,6 +16,8 @@ mod watch;
 
 use ccl_core::{Phase, TraceEvent};
 
+pub(crate) use self::trial::Contender;
+
 use crate::summary::Summary;
 use crate::tuner::{RunError, Tuner};
 

@@ -21,6 +21,7 @@ use crate::expectation::Expectation;
 use crate::guard::{Approved, Bounds, Guard, Refusal};
 use crate::key_model::KeyModel;
 use crate::mind::RuleMind;
+use crate::phases::Contender;
 use crate::situation::{KeyState, Situation};
 use crate::testbed::{IterationSample, Testbed, TestbedError};
 use crate::trace::Tracer;
@@ -152,7 +153,9 @@ pub struct Tuner<'a> {
     pub(crate) incumbent: Configuration,
     pub(crate) models: BTreeMap<TaskKey, KeyModel>,
     pub(crate) arbiter: Arbiter,
-    /// What the candidates of the round were expected to save, shares of the iteration.
+    /// Candidates on leased calls that are not decided yet.
+    pub(crate) racing: Vec<Contender>,
+    /// What the candidates were expected to save, shares of the iteration.
     pub(crate) promised: BTreeMap<(TaskKey, Choice), f64>,
     pub(crate) rule_mind: RuleMind,
     pub(crate) asker: Asker<'a>,
@@ -222,6 +225,7 @@ impl<'a> Tuner<'a> {
             incumbent: Configuration::default(),
             models: BTreeMap::new(),
             arbiter: Arbiter::default(),
+            racing: Vec::new(),
             promised: BTreeMap::new(),
             asker,
             knowledge,

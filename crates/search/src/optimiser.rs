@@ -29,6 +29,12 @@ impl History {
         self.evaluations.push((point.clone(), value));
     }
 
+    /// Books an evaluation in the place of all earlier ones of its point.
+    pub fn replace(&mut self, point: &Point, value: f64) {
+        self.evaluations.retain(|(told, _)| told != point);
+        self.push(point, value);
+    }
+
     /// Number of evaluations.
     pub fn len(&self) -> usize {
         self.evaluations.len()

@@ -22,6 +22,7 @@ pub use kernel::{Kernel, LogNormal};
 pub use prior::{Belief, Source};
 use thiserror::Error;
 
+use crate::normal::cumulative;
 use crate::space::Point;
 
 /// What is believed of one point: a normal distribution of the logarithm of its time, without the
@@ -32,6 +33,27 @@ pub struct Posterior {
     pub mean: f64,
     /// Variance of the logarithm.
     pub variance: f64,
+}
+
+impl Posterior {
+    /// Two independent opinions as one: each counts by its precision.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        const LEAST: f64 = 1e-9;
+        let (a, b) = (
+            1.0 / self.variance.max(LEAST),
+            1.0 / other.variance.max(LEAST),
+        );
+        Self {
+            mean: (a * self.mean + b * other.mean) / (a + b),
+            variance: 1.0 / (a + b),
+        }
+    }
+
+    /// The chance that it is below a value.
+    pub fn chance_below(self, value: f64) -> f64 {
+        cumulative((value - self.mean) / self.variance.sqrt().max(f64::MIN_POSITIVE))
+    }
 }
 
 /// A belief about every point of a space.

@@ -2,12 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use ccl_core::{Candidate, Outcome, Policy};
+use ccl_core::{Candidate, Choice, Outcome, Policy, TaskKey};
 
 use crate::key_model::{CheapFigures, KeyModel};
 use crate::oracle::space_of;
 use crate::situation::KeyState;
 use crate::tuner::Tuner;
+
+/// Pairs whose median one outlier does not move.
+const PAIRS_TO_KNOW_OUTLIERS: u32 = 3;
+/// Standard deviations from what was expected that make an outlier likelier than a discovery.
+const SURPRISING: f64 = 3.0;
 
 /// Name of the simulator as a source of figures.
 const SIMULATOR: &str = "the simulator";
@@ -60,6 +65,32 @@ impl Tuner<'_> {
         })
     }
 
+    /// Tells a model what so many pairs say of a choice: the logarithm of candidate over incumbent, with its
+    /// variance. Of fewer pairs than it takes to know an outlier, none counts for much more than was
+    /// to be expected.
+    pub(super) fn tell_model(
+        &mut self,
+        key: TaskKey,
+        choice: Choice,
+        (log_ratio, variance): (f64, f64),
+        pairs: u32,
+    ) {
+        let Some(model) = self.models.get_mut(&key) else {
+            return;
+        };
+        let surprise = match model
+            .belief(&choice)
+            .filter(|_| pairs < PAIRS_TO_KNOW_OUTLIERS)
+        {
+            Some(belief) => {
+                let expected = belief.variance + variance;
+                ((log_ratio - belief.mean) / SURPRISING).powi(2) - expected
+            }
+            None => 0.0,
+        };
+        model.observe(choice, log_ratio, variance + surprise.max(0.0));
+    }
+
     /// Tells the model and the arbiter how a trial ended; `estimate` is the logarithm of candidate
     /// over incumbent, with its variance.
     pub(super) fn learn(
@@ -67,14 +98,22 @@ impl Tuner<'_> {
         candidate: &Candidate,
         outcome: Outcome,
         estimate: Option<(f64, f64)>,
+        pairs: u32,
     ) {
         let (log_ratio, variance) = match (outcome, estimate) {
             (Outcome::RolledBackFailed, _) => (f64::INFINITY, 0.0),
             (_, Some(estimate)) => estimate,
             (_, None) => return,
         };
-        if let Some(model) = self.models.get_mut(&candidate.key) {
-            model.observe(candidate.choice, log_ratio, variance);
+        match estimate {
+            Some(estimate) if log_ratio.is_finite() => {
+                self.tell_model(candidate.key, candidate.choice, estimate, pairs);
+            }
+            _ => {
+                if let Some(model) = self.models.get_mut(&candidate.key) {
+                    model.observe(candidate.choice, log_ratio, variance);
+                }
+            }
         }
         let share = self.situation.key(candidate.key).map_or(0.0, |k| {
             if k.facts.overlapped {

@@ -30,6 +30,10 @@ impl Tuner<'_> {
             }
             let (proposals, because) = match self.next_proposals(&mut from_llm) {
                 Next::Round(proposals, because) => (proposals, because),
+                Next::GoOn => {
+                    self.trial(self.counts.rounds, Vec::new())?;
+                    continue;
+                }
                 Next::Nothing(left) => {
                     // The model may see something in what was tried since; it has a few calls.
                     from_llm = self.ask_llm()?;
@@ -42,10 +46,10 @@ impl Tuner<'_> {
             };
             self.counts.rounds += 1;
             let round = self.counts.rounds;
-            self.promised = proposals
-                .iter()
-                .map(|p| ((p.key, p.choice), self.arbiter.worth(&p.offer)))
-                .collect();
+            for proposed in &proposals {
+                let worth = self.arbiter.worth(&proposed.offer);
+                self.promised.insert((proposed.key, proposed.choice), worth);
+            }
             let candidates = self.number(proposals);
             self.emit(TraceEvent::Decided {
                 round,
@@ -73,6 +77,7 @@ impl Tuner<'_> {
     }
 
     fn stop(&mut self, stop: Stop) -> Result<Stop, RunError> {
+        self.end_race(&stop.1)?;
         self.emit(TraceEvent::Stopped {
             because: stop.0,
             explanation: stop.1.clone(),

@@ -34,6 +34,8 @@ pub(super) struct Proposed {
 pub(super) enum Next {
     /// Candidates, and why these.
     Round(Vec<Proposed>, String),
+    /// Nothing new: what is on its way is worth most.
+    GoOn,
     /// Nothing; the most that is expected of all that is left, a share of the iteration.
     Nothing(f64),
 }
@@ -62,11 +64,13 @@ impl Tuner<'_> {
             let value = |p: &Proposed| self.arbiter.value(&p.offer);
             asked(b).cmp(&asked(a)).then(value(b).total_cmp(&value(a)))
         });
-        let best = self.best_round(&offers);
-        let worth: f64 = best.iter().map(|p| self.arbiter.worth(&p.offer)).sum();
+        let (best, worth) = self.best_round(&offers);
         let is_asked_for = best.iter().any(|p| p.proposer == Proposer::Llm);
-        if best.is_empty() || !(is_asked_for || worth >= WORTH_GOING_ON) {
+        if !(is_asked_for || worth >= WORTH_GOING_ON) {
             return Next::Nothing(worth);
+        }
+        if best.is_empty() {
+            return Next::GoOn;
         }
         let chosen: Vec<Offer> = best.iter().map(|p| p.offer).collect();
         let left = self.guard.regret_left_iterations();
@@ -89,7 +93,7 @@ impl Tuner<'_> {
                     .and_then(|m| m.belief(&hypothesis.choice));
                 // A reason makes a choice no less worth trying than the search finds it.
                 let without = believed.map_or(0.0, saving);
-                let belief = believed.map_or(claimed, |b| together(claimed, b));
+                let belief = believed.map_or(claimed, |b| claimed.and(b));
                 let credit = self
                     .rule_mind
                     .credit(&self.situation, proposer, &hypothesis);
@@ -124,7 +128,7 @@ impl Tuner<'_> {
             let width = self.width(key);
             let is_open = |choice: &Choice| state.is_open(choice);
             let suggestions = match self.models.get_mut(&key) {
-                Some(model) if state.observed.share >= NEGLIGIBLE_SHARE => {
+                Some(model) if width > 0 && state.observed.share >= NEGLIGIBLE_SHARE => {
                     model.suggest(width, &is_open)
                 }
                 _ => continue,
@@ -144,7 +148,7 @@ impl Tuner<'_> {
     }
 
     /// What a saving in the metric of a key's model is worth to the iteration, and what its trial costs.
-    fn offer(&self, key: TaskKey, lane: Lane, saves: f64) -> Option<Offer> {
+    pub(super) fn offer(&self, key: TaskKey, lane: Lane, saves: f64) -> Option<Offer> {
         let state = self.situation.key(key)?;
         let by_iteration = state.facts.overlapped;
         // Beside computation the iteration itself is what is modelled.
@@ -164,7 +168,7 @@ impl Tuner<'_> {
         })
     }
 
-    /// How many candidates of a key fit into one iteration.
+    /// How many more candidates of a key fit into one iteration.
     fn width(&self, key: TaskKey) -> usize {
         let Some(state) = self.situation.key(key) else {
             return 0;
@@ -173,14 +177,16 @@ impl Tuner<'_> {
             return 1;
         }
         let leases = self.guard.most_leased(key) / self.guard.calls_of_one_lease(key).max(1);
-        usize::try_from(leases)
+        let all = usize::try_from(leases)
             .unwrap_or(MOST_PER_KEY)
-            .clamp(1, MOST_PER_KEY)
+            .clamp(1, MOST_PER_KEY);
+        all.saturating_sub(self.racing_on(key))
     }
 
-    /// Of the rounds that one trial can compare the one worth most per iteration: leases of
-    /// all keys that are waited for, or one choice for each key that hides behind computation.
-    fn best_round(&self, offers: &[Proposed]) -> Vec<Proposed> {
+    /// Of the rounds that one trial can compare the one worth most per iteration, with what it is worth:
+    /// the race of all keys that are waited for, with what is on its way there, or one choice for each key
+    /// that hides behind computation.
+    fn best_round(&self, offers: &[Proposed]) -> (Vec<Proposed>, f64) {
         let is_alone = |p: &Proposed| {
             self.situation
                 .key(p.key)
@@ -188,16 +194,18 @@ impl Tuner<'_> {
         };
         let together = self.fit(offers.iter().filter(|p| !is_alone(p)));
         let alone = self.fit(offers.iter().filter(|p| is_alone(p)));
-        let value = |round: &[Proposed]| {
-            let worth: f64 = round.iter().map(|p| self.arbiter.worth(&p.offer)).sum();
-            let iterations = round.iter().map(|p| p.offer.iterations).fold(1.0, f64::max);
-            worth / iterations
+        let worth = |round: &[Proposed]| -> f64 {
+            round.iter().map(|p| self.arbiter.worth(&p.offer)).sum()
         };
+        let racing = self.worth_of_race() + worth(&together);
         let asked = |round: &[Proposed]| round.iter().any(|p| p.proposer == Proposer::Llm);
-        if (asked(&alone), value(&alone)) > (asked(&together), value(&together)) {
-            alone
+        let value_alone = worth(&alone) / ITERATIONS_OF_PAIRS;
+        let value_racing = racing / ITERATIONS_OF_LEASES;
+        if (asked(&alone), value_alone) > (asked(&together), value_racing) {
+            let worth = worth(&alone);
+            (alone, worth)
         } else {
-            together
+            (together, racing)
         }
     }
 
@@ -238,14 +246,5 @@ fn normal_of(low: f64, high: f64) -> Posterior {
     Posterior {
         mean: f64::midpoint(low, high),
         variance: ((high - low) / 3.92).powi(2).max(1e-9),
-    }
-}
-
-/// Two independent opinions as one: each counts by its precision.
-fn together(a: Posterior, b: Posterior) -> Posterior {
-    let (pa, pb) = (1.0 / a.variance.max(1e-9), 1.0 / b.variance.max(1e-9));
-    Posterior {
-        mean: (pa * a.mean + pb * b.mean) / (pa + pb),
-        variance: 1.0 / (pa + pb),
     }
 }

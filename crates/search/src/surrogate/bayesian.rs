@@ -85,6 +85,18 @@ impl Model {
         }
     }
 
+    fn retell(&mut self, point: &Point, value: f64, variance: f64) {
+        if self.failure.is_none() {
+            let belief = self.belief(point);
+            self.failure = self.process.retell(point, belief, value, variance).err();
+        }
+    }
+
+    fn difference(&self, point: &Point, other: &Point) -> Posterior {
+        self.process
+            .difference((point, self.belief(point)), (other, self.belief(other)))
+    }
+
     fn refit(&mut self) {
         if self.failure.is_none() {
             self.failure = self.process.refit().err();
@@ -185,6 +197,27 @@ impl BayesianSearch {
             }
             self.judge();
         }
+    }
+
+    /// Replaces what was told of a point by one value with its variance: what is known of it by now. As
+    /// [`tell_noisy`](Self::tell_noisy) where nothing was told of it, or where it failed.
+    pub fn retell(&mut self, point: &Point, log_value: f64, variance: f64) {
+        let known = |(told, value): &(Point, f64)| told == point && value.is_finite();
+        let is_value = log_value.is_finite() && variance.is_finite() && variance >= 0.0;
+        if !is_value || !self.history.evaluations.iter().any(known) {
+            return self.tell_noisy(point, log_value, variance);
+        }
+        self.history.replace(point, log_value);
+        self.told.insert(point.clone(), 1);
+        for model in &mut self.models {
+            model.retell(point, log_value, variance);
+        }
+        self.judge();
+    }
+
+    /// What is believed of the value of a point less that of another.
+    pub fn difference(&self, point: &Point, other: &Point) -> Posterior {
+        self.model().difference(point, other)
     }
 
     /// Up to `count` points worth measuring next, best first, among those `allowed`; fewer where

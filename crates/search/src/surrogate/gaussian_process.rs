@@ -62,6 +62,26 @@ impl Data {
         self.variances.push(variance);
     }
 
+    /// The first observation of a point.
+    fn find(&self, codes: &[u16]) -> Option<usize> {
+        (0..self.len()).find(|index| self.codes(*index) == codes)
+    }
+
+    /// Drops the observations of a point but for its first.
+    fn keep_only(&mut self, first: usize, codes: &[u16]) {
+        let mut index = self.len();
+        while index > first + 1 {
+            index -= 1;
+            if self.codes(index) == codes {
+                self.codes
+                    .drain(index * self.width..(index + 1) * self.width);
+                self.beliefs.remove(index);
+                self.values.remove(index);
+                self.variances.remove(index);
+            }
+        }
+    }
+
     fn truncate(&mut self, count: usize) {
         self.codes.truncate(count * self.width);
         self.beliefs.truncate(count);
@@ -175,6 +195,34 @@ impl GaussianProcess {
         self.extend()
     }
 
+    /// Replaces what was observed of a point by one observation, or adds it where there is none.
+    ///
+    /// # Errors
+    ///
+    /// As [`tell`](Self::tell).
+    pub fn retell(
+        &mut self,
+        point: &Point,
+        belief: Belief,
+        value: f64,
+        variance: f64,
+    ) -> Result<(), SurrogateError> {
+        let codes = self.kernel.encode(point);
+        let Some(index) = self.data.find(&codes) else {
+            return self.tell(point, belief, value, variance);
+        };
+        if !(value.is_finite() && variance.is_finite() && variance >= 0.0) {
+            return Err(SurrogateError::NotAnObservation { value, variance });
+        }
+        self.data.keep_only(index, &codes);
+        self.data.values[index] = value;
+        self.data.variances[index] = variance;
+        self.offset = self.data.offset();
+        // Rows before it are as they were.
+        self.factor.truncate(index);
+        self.extend()
+    }
+
     /// Where a refit is due, climbs the likelihood by as many steps as one suggestion can afford.
     ///
     /// # Errors
@@ -204,6 +252,33 @@ impl GaussianProcess {
         let codes = self.kernel.encode(point);
         let cross = self.cross(&codes, belief);
         self.posterior(cross, belief)
+    }
+
+    /// What is believed of the value of a point less that of another: surer than either where they are
+    /// alike.
+    pub fn difference(
+        &self,
+        (point, belief): (&Point, Belief),
+        (other, other_belief): (&Point, Belief),
+    ) -> Posterior {
+        let (here, there) = (self.kernel.encode(point), self.kernel.encode(other));
+        let cross = self.cross(&here, belief);
+        let mut apart: Vec<f64> = cross
+            .iter()
+            .zip(self.cross(&there, other_belief))
+            .map(|(a, b)| a - b)
+            .collect();
+        let mean = belief.mean - other_belief.mean + dot(&apart, &self.weights);
+        let prior = 2.0 * (self.kernel.variance() - self.kernel.covariance(&here, &there))
+            + belief.covariance(&belief)
+            + other_belief.covariance(&other_belief)
+            - 2.0 * belief.covariance(&other_belief);
+        self.factor.solve_lower(&mut apart);
+        let known: f64 = apart.iter().map(|v| v * v).sum();
+        Posterior {
+            mean,
+            variance: (prior - known).max(0.0),
+        }
     }
 
     /// The mean of what is believed of a point: quicker than all of it.

@@ -9,15 +9,17 @@
 use ccl_core::{Choice, Outcome, TaskKey, TraceEvent};
 use ccl_search::{Decision, median, relative_noise};
 
+use super::Contender;
 use super::leases::upper_call_ratio;
 use super::shares::Shares;
-use super::{Contender, PAIRS_TO_SEE_VALUE};
 use crate::guard::{Approved, Lease};
 use crate::testbed::IterationSample;
 use crate::tuner::{RunError, Tuner};
 
 /// Most pairs of iterations on all calls one trial may take.
 const MOST_ITERATION_PAIRS: u32 = 12;
+/// Pairs after which a candidate that seems slower is given up.
+const PAIRS_TO_SEE_VALUE: u32 = 4;
 /// Most steps of one trial before all calls run it.
 const MOST_STEPS: u32 = 16;
 /// Steps without growth after which a candidate cannot be shown to be safe.
@@ -74,9 +76,7 @@ impl Tuner<'_> {
         }
         for contender in contenders {
             self.refuse_suspects(std::slice::from_mut(contender));
-            let is_stopped = self
-                .must_stop()
-                .is_some_and(|(why, _)| why != ccl_core::StoppedBecause::Budget);
+            let is_stopped = self.may_not_go_on();
             if contender.is_open() && !is_stopped {
                 self.compare_together(round, std::slice::from_mut(contender))?;
             }
@@ -146,9 +146,7 @@ impl Tuner<'_> {
             self.take_step(contenders, &mut seen, &with, is_all)?;
             self.learn_from(contenders, &seen);
             self.judge_step(contenders, &seen, is_all)?;
-            let is_stopped = self
-                .must_stop()
-                .is_some_and(|(why, _)| why != ccl_core::StoppedBecause::Budget);
+            let is_stopped = self.may_not_go_on();
             let Some(first) = contenders.first() else {
                 break;
             };

@@ -1,18 +1,15 @@
-//! Trials on a few calls: all contenders in the same iterations, each block of leased calls paired
-//! with the incumbent's block beside it.
+//! One iteration with leases: each block of leased calls is paired with the incumbent's block beside it.
 //!
 //! Few contenders begin in one iteration, so that a failure has few suspects; each gets more calls from one
 //! iteration to the next as long as what is known of it allows for that.
 
-use ccl_core::{Outcome, StoppedBecause, TraceEvent};
+use ccl_core::{Outcome, TraceEvent};
 
 use super::Contender;
 use crate::guard::Lease;
 use crate::testbed::{IterationSample, TestbedError};
 use crate::tuner::{RunError, Tuner};
 
-/// Most iterations one trial of leases may take; a key with a single call needs two for a pair.
-const MOST_LEASE_ITERATIONS: u32 = 24;
 /// How far the median of a single pair of calls may be off, as a share; of n pairs, the root of n less.
 const CALL_PAIR_SPREAD: f64 = 0.3;
 /// Iterations without anything on trial that tell a slow machine from a slow choice: one of them may have a
@@ -22,46 +19,34 @@ const MOST_LOOKS: u32 = 3;
 const ANOMALY: f64 = 2.0;
 
 impl Tuner<'_> {
-    /// Leases all contenders in the same iterations until each is decided.
-    pub(super) fn compare_leases(
+    /// Leases the contenders in one iteration, those in front first.
+    pub(super) fn run_leases(
         &mut self,
         round: u32,
         contenders: &mut [Contender],
     ) -> Result<(), RunError> {
-        for _ in 0..MOST_LEASE_ITERATIONS {
-            self.refuse_suspects(contenders);
-            if !contenders.iter().any(Contender::is_open) {
-                break;
+        let leases = self.next_leases(contenders);
+        let waiting = contenders.iter().any(|c| c.unpaired_us.is_some());
+        if leases.is_empty() && !waiting {
+            for contender in contenders.iter_mut().filter(|c| c.is_open()) {
+                contender.end_as_too_risky(contender.comparison.pairs() > 0);
             }
-            let leases = self.next_leases(contenders);
-            let waiting = contenders.iter().any(|c| c.unpaired_us.is_some());
-            if leases.is_empty() && !waiting {
-                for contender in contenders.iter_mut().filter(|c| c.is_open()) {
-                    contender.end_as_too_risky(contender.comparison.pairs() > 0);
-                }
-                break;
+            return Ok(());
+        }
+        let approved = self.guard.approve_with_leases(&self.incumbent, &leases)?;
+        self.announce(round, &leases, contenders)?;
+        let was_new: Vec<Lease> = leases
+            .iter()
+            .copied()
+            .filter(|l| !self.guard.has_run(l.key, &l.choice))
+            .collect();
+        match self.spend(&approved)? {
+            Ok(sample) => {
+                self.take_pairs(&sample, &leases, contenders);
+                self.look_at_calls(contenders, &was_new)?;
+                self.look_at_iteration(sample.iteration_us, &leases, contenders)?;
             }
-            let approved = self.guard.approve_with_leases(&self.incumbent, &leases)?;
-            self.announce(round, &leases, contenders)?;
-            let was_new: Vec<Lease> = leases
-                .iter()
-                .copied()
-                .filter(|l| !self.guard.has_run(l.key, &l.choice))
-                .collect();
-            match self.spend(&approved)? {
-                Ok(sample) => {
-                    self.take_pairs(&sample, &leases, contenders);
-                    self.look_at_calls(contenders, &was_new)?;
-                    self.look_at_iteration(sample.iteration_us, &leases, contenders)?;
-                }
-                Err(error) => fail_leased(&leases, contenders, &error),
-            }
-            if self
-                .must_stop()
-                .is_some_and(|(why, _)| why != StoppedBecause::Budget)
-            {
-                break;
-            }
+            Err(error) => fail_leased(&leases, contenders, &error),
         }
         Ok(())
     }
