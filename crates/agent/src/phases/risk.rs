@@ -1,6 +1,6 @@
 //! What is foreseen of a candidate before it runs: what the guard's risk model is told.
 
-use ccl_core::Candidate;
+use ccl_core::{Candidate, Choice};
 use ccl_memory::RuleKind;
 
 use crate::guard::{Foreseen, Refusal, Risk};
@@ -29,29 +29,25 @@ impl Tuner<'_> {
         let overlapped = state.is_some_and(|k| k.facts.overlapped);
         // Two deviations above what the key's model believes: of the call, or of the iteration where
         // that is what it models.
-        let believed = self.models.get(&key).and_then(|m| m.belief(&choice));
+        let model = self.models.get(&key);
+        let is_informed = model.is_some_and(|m| m.source().is_some());
+        let believed = model.and_then(|m| m.belief(&choice));
         let believed = believed.map(|b| (b.mean + 2.0 * b.variance.sqrt()).exp());
         let of_call = believed
             .filter(|_| !overlapped)
             .map(|ratio| (ratio, "as its key's model believes"));
-        let probed = self
-            .probe_us(key, Some(choice))
-            .zip(self.probe_us(key, incumbent))
-            .map(|(new, now)| (new / now * (1.0 + PROBE_SPREAD), "timed outside the job"));
-        let state = self.situation.key(key);
-        let expected = || {
-            let expectation = self.expectation()?;
-            let facts = &state?.facts;
-            let new = expectation.call_us(facts, Some(choice))?;
-            let now = expectation.call_us(facts, incumbent)?;
-            Some((
-                new / now * (1.0 + EXPECTATION_SPREAD),
-                "expected by the simulator",
-            ))
+        let outside = match of_call.filter(|_| is_informed) {
+            Some(_) => None,
+            None => self.outside_the_job(candidate, incumbent),
         };
         let feared = || {
             let hypothesis = candidate.hypothesis.as_ref()?;
             Some((hypothesis.predicted_ratio[1], "as the hypothesis fears"))
+        };
+        // A model that nobody told about the machine knows what was tried and little else: the worse counts.
+        let call_ratio = match (of_call, outside) {
+            (Some(of_call), Some(outside)) if outside.0 > of_call.0 => Some(outside),
+            (of_call, outside) => of_call.or(outside).or_else(feared),
         };
         let was_good_before = self.remembered.iter().any(|rule| {
             rule.kind == RuleKind::Positive
@@ -61,9 +57,34 @@ impl Tuner<'_> {
         });
         Foreseen {
             share,
-            call_ratio: of_call.or(probed).or_else(expected).or_else(feared),
+            call_ratio,
             iteration_ratio: believed.filter(|_| overlapped),
             was_good_before,
         }
+    }
+
+    /// The same without anything that ran in the job: as the simulator expects, or as timed.
+    fn outside_the_job(
+        &mut self,
+        candidate: &Candidate,
+        incumbent: Option<Choice>,
+    ) -> Option<(f64, &'static str)> {
+        let (key, choice) = (candidate.key, candidate.choice);
+        let expected = || {
+            let expectation = self.expectation()?;
+            let facts = &self.situation.key(key)?.facts;
+            let new = expectation.call_us(facts, Some(choice))?;
+            let now = expectation.call_us(facts, incumbent)?;
+            Some((
+                new / now * (1.0 + EXPECTATION_SPREAD),
+                "expected by the simulator",
+            ))
+        };
+        expected().or_else(|| {
+            let (new, now) = self
+                .probe_us(key, Some(choice))
+                .zip(self.probe_us(key, incumbent))?;
+            Some((new / now * (1.0 + PROBE_SPREAD), "timed outside the job"))
+        })
     }
 }

@@ -22,6 +22,11 @@ impl Tuner<'_> {
     /// Screens the keys, largest share first, as long as the price is left.
     pub(super) fn screen_keys(&mut self) -> Result<(), RunError> {
         for index in 0..self.situation.keys.len().min(MOST_PROBED_KEYS) {
+            let key = self.situation.keys.get(index).map(|k| k.facts.key);
+            let model = key.and_then(|key| self.models.get(&key));
+            if model.is_some_and(|model| model.source().is_some()) {
+                continue;
+            }
             self.screen(index)?;
         }
         Ok(())
