@@ -73,7 +73,7 @@ impl Default for TuneOptions {
             bounds: Bounds::default(),
             alpha: 0.05,
             minimum_effect: 0.005,
-            baseline_iterations: 2,
+            baseline_iterations: 1,
             expected_iterations: None,
             watch_iterations: 0,
             final_pairs: 40,
