@@ -438,7 +438,7 @@ impl Guard {
     pub fn harm_of_calls(&self, key: TaskKey, choice: &Choice, call_ratio: f64) -> f64 {
         let exposure = self.exposures.get(&(key, *choice));
         exposure.map_or(0.0, |e| match self.is_overlapped(key) {
-            true => e.share * call_ratio,
+            true => e.harm_beside_computation(call_ratio),
             false => e.share * (call_ratio - 1.0),
         })
     }

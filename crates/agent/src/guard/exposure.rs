@@ -42,6 +42,14 @@ impl Exposure {
         grown.min(safe).min(calls)
     }
 
+    /// Upper bound of (iteration / incumbent's - 1) if all calls ran it, by the time of those that did:
+    /// what was foreseen, and beside it whatever the calls take longer than was foreseen; at most as if
+    /// nothing ran beside them.
+    pub(super) fn harm_beside_computation(&self, call_ratio: f64) -> f64 {
+        let longer = (call_ratio - self.risk.call_ratio).max(0.0);
+        (self.risk.harm + self.share * longer).min(self.share * call_ratio)
+    }
+
     /// What so many of `calls` calls may do to the iteration: a share.
     #[allow(clippy::cast_precision_loss)] // counts of calls, below 2^53
     pub(super) fn harm_of(&self, leased: u64, calls: u64) -> f64 {
