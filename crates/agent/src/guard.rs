@@ -287,7 +287,7 @@ impl Guard {
 
     fn check_lease(&self, lease: &Lease) -> Result<(), Refusal> {
         let Lease { key, choice, calls } = *lease;
-        let of_one = match self.is_overlapped(key) {
+        let of_one = match self.is_overlapped(key) || self.has_run(key, &choice) {
             true => self.most_leased(key),
             false => self.calls_of_one_lease(key),
         };

@@ -107,12 +107,14 @@ impl KeyModel {
             settings,
             rng.clone(),
         );
-        // What NCCL runs is the unit of everything else.
-        let runs = untuned.and_then(|c| {
-            let pair = Choice::new(c.algorithm, c.protocol);
-            choices.point(&c).or_else(|| choices.point(&pair)).cloned()
-        });
-        if let Some(point) = &runs {
+        // What NCCL runs is the unit of everything else, however it is written: what a choice leaves open
+        // is what NCCL takes by itself.
+        let same: Vec<Point> = untuned
+            .iter()
+            .flat_map(written_as)
+            .filter_map(|c| choices.point(&c).cloned())
+            .collect();
+        for point in &same {
             process.tell_noisy(point, 0.0, 0.0);
         }
         Self {
@@ -122,7 +124,7 @@ impl KeyModel {
             rng,
             observations: Vec::new(),
             incumbent: None,
-            untuned: runs,
+            untuned: same.into_iter().next(),
         }
     }
 
@@ -307,6 +309,24 @@ impl KeyModel {
         let point = self.incumbent.and_then(|c| self.choices.point(&c));
         point.map_or(0.0, |point| self.process.predict(point).mean)
     }
+}
+
+/// All ways to write what NCCL runs by itself, everything said first.
+fn written_as(runs: &Choice) -> Vec<Choice> {
+    let mut all = Vec::new();
+    for channels in [runs.channels, None] {
+        for chunk_bytes in [runs.chunk_bytes, None] {
+            let same = Choice {
+                channels,
+                chunk_bytes,
+                ..*runs
+            };
+            if !all.contains(&same) {
+                all.push(same);
+            }
+        }
+    }
+    all
 }
 
 /// Expected saving by a choice over the incumbent, as a share of the time they take.

@@ -10,6 +10,8 @@ use crate::guard::Lease;
 use crate::testbed::{IterationSample, TestbedError};
 use crate::tuner::{RunError, Tuner};
 
+/// Calls of one lease beyond which there is little to learn in one iteration.
+const MOST_CALLS: u64 = 16;
 /// How far the median of a single pair of calls may be off, as a share; of n pairs, the root of n less.
 const CALL_PAIR_SPREAD: f64 = 0.3;
 /// Iterations without anything on trial that tell a slow machine from a slow choice: one of them may have a
@@ -87,8 +89,17 @@ impl Tuner<'_> {
                 .map(|l| l.calls)
                 .sum();
             let room = self.guard.most_leased(key).saturating_sub(leased);
-            let calls = self.guard.next_calls(key, &choice);
-            let calls = calls.min(self.guard.calls_of_one_lease(key)).min(room);
+            // What ran without harm shares the room with the others of its key.
+            let others = contenders
+                .iter()
+                .filter(|c| c.is_open() && c.candidate.key == key)
+                .count();
+            let part = self.guard.most_leased(key) / (others as u64).max(1);
+            let most = match is_new {
+                true => self.guard.calls_of_one_lease(key),
+                false => self.guard.calls_of_one_lease(key).max(part.min(MOST_CALLS)),
+            };
+            let calls = self.guard.next_calls(key, &choice).min(most).min(room);
             let lease = Lease { key, choice, calls };
             let harm = self.guard.harm_of(&lease);
             if calls == 0 || harm > harm_left {
