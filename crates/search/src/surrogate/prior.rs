@@ -35,6 +35,8 @@ pub struct Belief {
     /// Features, each times the deviation of its coefficient: 1, the cheap figure, and whether
     /// there is no cheap figure.
     pub features: [f64; 3],
+    /// Points that may miss together, and the deviation of how far they do.
+    pub group: Option<(u32, f64)>,
 }
 
 impl Belief {
@@ -42,13 +44,18 @@ impl Belief {
     pub const CONSTANT: Self = Self {
         mean: 0.0,
         features: [CONSTANT, 0.0, 0.0],
+        group: None,
     };
 
     /// The covariance that the uncertain coefficients give two points.
     pub fn covariance(&self, other: &Self) -> f64 {
         let [a, b, c] = self.features;
         let [x, y, z] = other.features;
-        a * x + b * y + c * z
+        let together = match (self.group, other.group) {
+            (Some((here, deviation)), Some((there, _))) if here == there => deviation * deviation,
+            _ => 0.0,
+        };
+        a * x + b * y + c * z + together
     }
 }
 
@@ -65,6 +72,14 @@ pub struct Source {
     deviation: f64,
     /// Deviation of what it misses, as far as that is known.
     accuracy: Option<f64>,
+    groups: Option<Groups>,
+}
+
+/// Which points miss together, and how far: a deviation.
+#[derive(Clone)]
+struct Groups {
+    of: Arc<dyn Fn(&Point) -> u32 + Send + Sync>,
+    deviation: f64,
 }
 
 impl fmt::Debug for Source {
@@ -101,6 +116,7 @@ impl Source {
             centre,
             deviation: variance.sqrt(),
             accuracy: None,
+            groups: None,
         }
     }
 
@@ -109,6 +125,21 @@ impl Source {
     #[must_use]
     pub fn accurate_to(mut self, deviation: f64) -> Self {
         self.accuracy = Some(deviation);
+        self
+    }
+
+    /// The same, whose points miss by group as well: all points of a group by one offset with this
+    /// deviation, whatever the points within it have in common besides.
+    #[must_use]
+    pub fn missing_by_group(
+        mut self,
+        deviation: f64,
+        group: impl Fn(&Point) -> u32 + Send + Sync + 'static,
+    ) -> Self {
+        self.groups = Some(Groups {
+            of: Arc::new(group),
+            deviation,
+        });
         self
     }
 
@@ -151,6 +182,8 @@ impl Source {
     /// What it makes one believe of a point. Points it knows nothing of share one unknown offset,
     /// as wide as its figures are.
     pub fn belief(&self, point: &Point) -> Belief {
+        let groups = self.groups.as_ref();
+        let group = groups.map(|groups| ((groups.of)(point), groups.deviation));
         let asked = self.table.get(point).copied();
         match asked.unwrap_or_else(|| (self.figure)(point)) {
             Some(value) => {
@@ -158,11 +191,13 @@ impl Source {
                 Belief {
                     mean: value - self.centre,
                     features: [CONSTANT, factor * (value - self.centre), 0.0],
+                    group,
                 }
             }
             None => Belief {
                 mean: 0.0,
                 features: [CONSTANT, 0.0, self.deviation],
+                group,
             },
         }
     }
