@@ -10,10 +10,11 @@ use std::collections::BTreeMap;
 
 use ccl_core::Lane;
 
-/// Expected saving, as a share of the iteration, below which a candidate is not tried.
-pub const WORTH_TRYING: f64 = 0.0003;
-/// Expected saving of everything on offer together below which the search is over.
-pub const WORTH_GOING_ON: f64 = 0.001;
+/// Expected saving, a share of the iteration per iteration of its trial, below which a candidate is not
+/// tried.
+pub const WORTH_TRYING: f64 = 0.0001;
+/// The same of everything on offer together, below which the search is over.
+pub const WORTH_GOING_ON: f64 = 0.000_25;
 /// What a lane has promised and kept before anything was tried, as a share of the iteration: how
 /// much it takes to change an opinion.
 const BENEFIT_OF_DOUBT: f64 = 0.02;

@@ -6,7 +6,7 @@
 //! its trial is told here. All times are logarithms of ratios to untuned NCCL. The model neither
 //! measures nor decides; what it says is a candidate like any other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ccl_core::Choice;
 use ccl_search::surrogate::{
@@ -23,6 +23,8 @@ const DESCENT_TRIALS: usize = 8;
 /// Deviation of what is believed of a choice that no model can say anything of, logarithm.
 const NO_IDEA: f64 = 0.2;
 
+/// Nobody suggests what is feared to take this many times as long anyway, a logarithm.
+const FEARED_AT_MOST: f64 = 1.0;
 /// No observation is more precise than this, a variance of logarithms.
 const LEAST_VARIANCE: f64 = 1e-9;
 
@@ -39,6 +41,8 @@ pub struct CheapFigures {
     pub name: String,
     /// Choice to logarithm.
     pub figures: BTreeMap<Choice, f64>,
+    /// How much of what it misses of a call shows in them, 0..=1.
+    pub misses: f64,
 }
 
 /// One choice worth a trial.
@@ -89,6 +93,7 @@ impl KeyModel {
     ) -> Self {
         let choices = ChoiceSpace::new(&space);
         let sources = sources.into_iter().map(|cheap| {
+            let misses = cheap.misses;
             let figures: BTreeMap<_, f64> = cheap
                 .figures
                 .iter()
@@ -97,8 +102,8 @@ impl KeyModel {
             Source::new(cheap.name, choices.mixed(), move |point| {
                 figures.get(point).copied()
             })
-            .accurate_to(SIMULATOR_MISSES)
-            .missing_by_group(PAIRS_MISS, |point| {
+            .accurate_to(SIMULATOR_MISSES * misses)
+            .missing_by_group(PAIRS_MISS * misses, |point| {
                 let level = |parameter| u32::from(point.level(parameter).unwrap_or(0));
                 level(0) << 16 | level(1)
             })
@@ -170,7 +175,22 @@ impl KeyModel {
     }
 
     /// Up to `count` open choices worth a trial, the most promising first.
-    pub fn suggest(&mut self, count: usize, is_open: &dyn Fn(&Choice) -> bool) -> Vec<Suggestion> {
+    /// Whatever may take more than the ratio with this logarithm, is not.
+    pub fn suggest(
+        &mut self,
+        count: usize,
+        most: f64,
+        is_open: &dyn Fn(&Choice) -> bool,
+    ) -> Vec<Suggestion> {
+        let feared: BTreeSet<Choice> = match most < FEARED_AT_MOST {
+            true => {
+                let choices = self.choices.iter().map(|(_, choice)| *choice);
+                let is_feared = |c: &Choice| self.belief(c).is_some_and(|b| upper(b) > most);
+                choices.filter(is_feared).collect()
+            }
+            false => BTreeSet::new(),
+        };
+        let is_open = &|choice: &Choice| is_open(choice) && !feared.contains(choice);
         if self.source().is_none() && self.observations.len() < DESCENT_TRIALS {
             let found = self.descend(count, is_open);
             if !found.is_empty() {
@@ -334,6 +354,11 @@ fn written_as(runs: &Choice) -> Vec<Choice> {
         }
     }
     all
+}
+
+/// Upper end of what is believed, two deviations up.
+pub fn upper(belief: Posterior) -> f64 {
+    belief.mean + 2.0 * belief.variance.sqrt()
 }
 
 /// Expected saving by a choice over the incumbent, as a share of the time they take.

@@ -28,6 +28,7 @@ fn model() -> KeyModel {
     let figures = CheapFigures {
         name: "the simulator".to_owned(),
         figures: space().points().iter().map(|c| (*c, figure(c))).collect(),
+        misses: 1.0,
     };
     KeyModel::new(space(), Some(simple(2)), vec![figures], 1)
 }
@@ -49,7 +50,7 @@ fn only_what_is_below_zero_is_an_improvement() {
 
 #[test]
 fn what_the_simulator_holds_for_best_is_suggested_first() {
-    let suggested = model().suggest(3, &|_| true);
+    let suggested = model().suggest(3, 9.0, &|_| true);
     assert_eq!(suggested.len(), 3);
     assert_eq!(suggested[0].choice, simple(8));
     assert!(suggested[0].because.contains("the simulator"));
@@ -59,7 +60,7 @@ fn what_the_simulator_holds_for_best_is_suggested_first() {
 fn a_choice_that_failed_is_not_suggested_again() {
     let mut model = model();
     model.observe(simple(8), f64::INFINITY, 0.0);
-    let suggested = model.suggest(20, &|_| true);
+    let suggested = model.suggest(20, 9.0, &|_| true);
     assert!(suggested.iter().all(|s| s.choice != simple(8)));
 }
 
@@ -85,7 +86,7 @@ fn trials_are_told_beside_what_ran_during_them() {
 fn where_nothing_is_known_the_descent_explains_its_steps() {
     let mut model = KeyModel::new(space(), Some(simple(2)), Vec::new(), 1);
     assert_eq!(model.belief(&simple(8)), None);
-    let suggested = model.suggest(4, &|_| true);
+    let suggested = model.suggest(4, 9.0, &|_| true);
     assert!(!suggested.is_empty());
     assert!(suggested.iter().all(|s| !s.because.contains("Gaussian")));
 }

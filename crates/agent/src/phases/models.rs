@@ -47,6 +47,12 @@ impl Tuner<'_> {
         } else {
             expectation.call_us(facts, None)?
         };
+        // Of an iteration, only what its calls take of it is missed.
+        #[allow(clippy::cast_precision_loss)] // a count of calls
+        let misses = match facts.overlapped {
+            true => (facts.calls as f64 * expectation.call_us(facts, None)? / untuned_us).min(1.0),
+            false => 1.0,
+        };
         let points = space_of(facts).points().into_iter();
         let figures: BTreeMap<_, _> = points
             .filter_map(|choice| {
@@ -62,6 +68,7 @@ impl Tuner<'_> {
         Some(CheapFigures {
             name: SIMULATOR.to_owned(),
             figures,
+            misses,
         })
     }
 

@@ -160,8 +160,8 @@ impl Tuner<'_> {
         (
             StoppedBecause::Plateau,
             format!(
-                "{} candidates tried, {kept} kept; all that is left is expected to save {:.2} % of \
-                 the iteration, less than the {:.2} % worth going on for",
+                "{} candidates tried, {kept} kept; all that is left is expected to save {:.3} % of the \
+                 iteration for every iteration it takes, less than the {:.3} % worth going on for",
                 self.counts.trials,
                 100.0 * left,
                 100.0 * WORTH_GOING_ON

@@ -6,8 +6,9 @@ use ccl_core::{Choice, Hypothesis, Lane, Proposer, TaskKey};
 use ccl_search::surrogate::Posterior;
 
 use crate::arbiter::{Offer, WORTH_GOING_ON, WORTH_TRYING};
-use crate::key_model::saving;
+use crate::key_model::{saving, upper};
 use crate::mind::Mind;
+use crate::situation::KeyState;
 use crate::tuner::Tuner;
 
 /// Most candidates of one key in one round.
@@ -36,7 +37,7 @@ pub(super) enum Next {
     Round(Vec<Proposed>, String),
     /// Nothing new: what is on its way is worth most.
     GoOn,
-    /// Nothing; the most that is expected of all that is left, a share of the iteration.
+    /// Nothing; what is expected of all that is left, a share of the iteration per iteration.
     Nothing(f64),
 }
 
@@ -64,10 +65,10 @@ impl Tuner<'_> {
             let value = |p: &Proposed| self.arbiter.value(&p.offer);
             asked(b).cmp(&asked(a)).then(value(b).total_cmp(&value(a)))
         });
-        let (best, worth) = self.best_round(&offers);
+        let (best, value) = self.best_round(&offers);
         let is_asked_for = best.iter().any(|p| p.proposer == Proposer::Llm);
-        if !(is_asked_for || worth >= WORTH_GOING_ON) {
-            return Next::Nothing(worth);
+        if !(is_asked_for || value >= WORTH_GOING_ON) {
+            return Next::Nothing(value);
         }
         if best.is_empty() {
             return Next::GoOn;
@@ -127,9 +128,10 @@ impl Tuner<'_> {
             let key = state.facts.key;
             let width = self.width(key);
             let is_open = |choice: &Choice| state.is_open(choice);
+            let most = self.most_feared(state);
             let suggestions = match self.models.get_mut(&key) {
                 Some(model) if width > 0 && state.observed.share >= NEGLIGIBLE_SHARE => {
-                    model.suggest(width, &is_open)
+                    model.suggest(width, most, &is_open)
                 }
                 _ => continue,
             };
@@ -145,6 +147,29 @@ impl Tuner<'_> {
             }));
         }
         found
+    }
+
+    /// Logarithm of the ratio, in the metric of a key's model, up to which even a single call of the key
+    /// would do no more than a trial may.
+    fn most_feared(&self, state: &KeyState) -> f64 {
+        #[allow(clippy::cast_precision_loss)] // a count of calls
+        let calls = state.facts.calls.max(1) as f64;
+        let share = match state.facts.overlapped {
+            true => 1.0,
+            false => state.observed.share.max(f64::MIN_POSITIVE),
+        };
+        (1.0 + self.guard.harm_allowed() * calls / share).ln()
+    }
+
+    /// Whether the guard would let the first call of a candidate run, by what is believed of it.
+    fn may_begin(&self, proposal: &Proposed) -> bool {
+        let state = self.situation.key(proposal.key);
+        let model = self.models.get(&proposal.key);
+        let belief = model.and_then(|m| m.belief(&proposal.choice));
+        match (state, belief) {
+            (Some(state), Some(belief)) => upper(belief) <= self.most_feared(state),
+            _ => true,
+        }
     }
 
     /// What a saving in the metric of a key's model is worth to the iteration, and what its trial costs.
@@ -183,7 +208,7 @@ impl Tuner<'_> {
         all.saturating_sub(self.racing_on(key))
     }
 
-    /// Of the rounds that one trial can compare the one worth most per iteration, with what it is worth:
+    /// Of the rounds that one trial can compare the one worth most per iteration, with that worth:
     /// the race of all keys that are waited for, with what is on its way there, or one choice for each key
     /// that hides behind computation.
     fn best_round(&self, offers: &[Proposed]) -> (Vec<Proposed>, f64) {
@@ -194,18 +219,15 @@ impl Tuner<'_> {
         };
         let together = self.fit(offers.iter().filter(|p| !is_alone(p)));
         let alone = self.fit(offers.iter().filter(|p| is_alone(p)));
-        let worth = |round: &[Proposed]| -> f64 {
-            round.iter().map(|p| self.arbiter.worth(&p.offer)).sum()
+        let value = |round: &[Proposed]| -> f64 {
+            round.iter().map(|p| self.arbiter.value(&p.offer)).sum()
         };
-        let racing = self.worth_of_race() + worth(&together);
         let asked = |round: &[Proposed]| round.iter().any(|p| p.proposer == Proposer::Llm);
-        let value_alone = worth(&alone) / ITERATIONS_OF_PAIRS;
-        let value_racing = racing / ITERATIONS_OF_LEASES;
-        if (asked(&alone), value_alone) > (asked(&together), value_racing) {
-            let worth = worth(&alone);
-            (alone, worth)
+        let (of_alone, of_race) = (value(&alone), self.value_of_race() + value(&together));
+        if (asked(&alone), of_alone) > (asked(&together), of_race) {
+            (alone, of_alone)
         } else {
-            (together, racing)
+            (together, of_race)
         }
     }
 
@@ -220,9 +242,9 @@ impl Tuner<'_> {
                 continue;
             };
             let asked = proposal.proposer == Proposer::Llm;
-            let worth = self.arbiter.worth(&proposal.offer) >= WORTH_TRYING;
+            let worth = self.arbiter.value(&proposal.offer) >= WORTH_TRYING;
             let is_double = |c: &Proposed| c.key == proposal.key && c.choice == proposal.choice;
-            if !(asked || worth && key.is_open(&proposal.choice))
+            if !(asked || worth && key.is_open(&proposal.choice) && self.may_begin(proposal))
                 || key.observed.share < NEGLIGIBLE_SHARE
                 || key.tried.contains(&proposal.choice)
                 || chosen.len() >= left

@@ -4,6 +4,7 @@ use ccl_core::{Candidate, Choice};
 use ccl_memory::RuleKind;
 
 use crate::guard::{Foreseen, Refusal, Risk};
+use crate::key_model::upper;
 use crate::tuner::Tuner;
 
 /// How far the time of a call outside the job may be off, as a share: two standard deviations of a ratio of
@@ -32,7 +33,7 @@ impl Tuner<'_> {
         let model = self.models.get(&key);
         let is_informed = model.is_some_and(|m| m.source().is_some());
         let believed = model.and_then(|m| m.belief(&choice));
-        let believed = believed.map(|b| (b.mean + 2.0 * b.variance.sqrt()).exp());
+        let believed = believed.map(|b| upper(b).exp());
         let of_call = believed
             .filter(|_| !overlapped)
             .map(|ratio| (ratio, "as its key's model believes"));

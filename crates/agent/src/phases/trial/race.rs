@@ -25,12 +25,12 @@ impl Tuner<'_> {
         let mut contenders = std::mem::take(&mut self.racing);
         self.refuse_suspects(&mut contenders);
         // What promises most gets its calls first.
-        let mut worth: Vec<(f64, Contender)> = contenders
+        let mut valued: Vec<(f64, Contender)> = contenders
             .into_iter()
-            .map(|c| (self.worth_of(&c), c))
+            .map(|c| (self.value_of(&c), c))
             .collect();
-        worth.sort_by(|a, b| b.0.total_cmp(&a.0));
-        contenders = worth.into_iter().map(|(_, c)| c).collect();
+        valued.sort_by(|a, b| b.0.total_cmp(&a.0));
+        contenders = valued.into_iter().map(|(_, c)| c).collect();
         let ran = self.run_leases(round, &mut contenders);
         self.racing = contenders;
         ran?;
@@ -38,23 +38,18 @@ impl Tuner<'_> {
         self.settle_race()
     }
 
-    /// What a contender is expected to save, a share of the iteration, as far as its lane is trusted.
-    fn worth_of(&self, contender: &Contender) -> f64 {
+    /// What a contender is expected to save, a share of the iteration per iteration, as far as its lane is
+    /// trusted.
+    fn value_of(&self, contender: &Contender) -> f64 {
         let candidate = &contender.candidate;
-        let belief = self.belief_of(contender);
-        let saves = belief.map_or(0.0, saving);
+        let saves = self.belief_of(contender).map_or(0.0, saving);
         let offer = self.offer(candidate.key, candidate.lane, saves);
-        let promised = self.promised.get(&(candidate.key, candidate.choice));
-        match contender.comparison.pairs() {
-            // Nothing speaks against what was promised yet.
-            0 => promised.copied().unwrap_or(0.0),
-            _ => offer.map_or(0.0, |o| self.arbiter.worth(&o)),
-        }
+        offer.map_or(0.0, |o| self.arbiter.value(&o))
     }
 
-    /// What all that is on its way is expected to save, a share of the iteration.
-    pub(in crate::phases) fn worth_of_race(&self) -> f64 {
-        self.racing.iter().map(|c| self.worth_of(c)).sum()
+    /// What all that is on its way is expected to save, a share of the iteration per iteration.
+    pub(in crate::phases) fn value_of_race(&self) -> f64 {
+        self.racing.iter().map(|c| self.value_of(c)).sum()
     }
 
     /// Candidates of a key that are on their way.
@@ -121,7 +116,7 @@ impl Tuner<'_> {
                 contender.beside = beside;
                 contender.comparison = self.comparison(self.pair_noise_of_iterations());
                 contender.unpaired_us = None;
-                if self.worth_after_change(&contender) < WORTH_TRYING {
+                if self.value_of(&contender) < WORTH_TRYING {
                     contender.ended = Some((
                         Outcome::RolledBackNoDifference,
                         "another candidate of the key gained more".to_owned(),
@@ -200,8 +195,8 @@ impl Tuner<'_> {
         if !contender.is_open() {
             return Some(contender.verdict());
         }
-        let worth = self.worth_of(contender);
-        (worth < WORTH_TRYING).then(|| {
+        let value = self.value_of(contender);
+        (value < WORTH_TRYING).then(|| {
             let (_, why) = contender.verdict();
             let outcome = match contender.comparison.decision() {
                 Decision::Slower => Outcome::RolledBackSlower,
@@ -210,19 +205,12 @@ impl Tuner<'_> {
             (
                 outcome,
                 format!(
-                    "{why}; expected to save {:.2} % of the iteration, less than is worth its calls",
-                    100.0 * worth
+                    "{why}; expected to save {:.3} % of the iteration for every iteration it takes, less than \
+                     is worth its calls",
+                    100.0 * value
                 ),
             )
         })
-    }
-
-    /// What a contender is expected to save now that something else runs.
-    fn worth_after_change(&self, contender: &Contender) -> f64 {
-        let candidate = &contender.candidate;
-        let saves = self.belief_of(contender).map_or(0.0, saving);
-        let offer = self.offer(candidate.key, candidate.lane, saves);
-        offer.map_or(0.0, |o| self.arbiter.worth(&o))
     }
 
     /// Ends the race: whatever is still on its way was not decided.
