@@ -342,6 +342,7 @@ impl Guard {
             overlapped: self.is_overlapped(key),
             canary_calls: self.calls_of_a_canary(key),
             lease_calls: self.calls_of_one_lease(key),
+            untuned: self.untuned.get(&key).copied(),
             ran: &self.failures,
         };
         let risk = risk::assess(&of, &choice, foreseen);

@@ -13,7 +13,7 @@ use ccl_search::surrogate::{
     BayesianSearch, Posterior, Settings, Source, Surrogate, SurrogateError,
     log_expected_improvement,
 };
-use ccl_search::{ChoiceSpace, Forest, ForestOptions, KeySearch, Point, Space};
+use ccl_search::{ChoiceSpace, Forest, ForestOptions, KeySearch, Point, Pruning, Space};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -25,6 +25,8 @@ const NO_IDEA: f64 = 0.2;
 
 /// Nobody suggests what is feared to take this many times as long anyway, a logarithm.
 const FEARED_AT_MOST: f64 = 1.0;
+/// Logarithm of the ratio that nobody expects to see exceeded: ten.
+const UNKNOWN: f64 = std::f64::consts::LN_10;
 /// No observation is more precise than this, a variance of logarithms.
 const LEAST_VARIANCE: f64 = 1e-9;
 
@@ -80,6 +82,11 @@ pub struct KeyModel {
     incumbent: Option<Choice>,
     /// What NCCL runs by itself.
     untuned: Option<Point>,
+    /// What the first source says.
+    figures: BTreeMap<Point, f64>,
+    pruning: Pruning,
+    /// Observations when what is left out was reviewed last.
+    reviewed: usize,
 }
 
 impl KeyModel {
@@ -92,13 +99,16 @@ impl KeyModel {
         seed: u64,
     ) -> Self {
         let choices = ChoiceSpace::new(&space);
+        let by_point = |cheap: &CheapFigures| -> BTreeMap<Point, f64> {
+            let figures = cheap.figures.iter();
+            figures
+                .filter_map(|(choice, figure)| Some((choices.point(choice)?.clone(), *figure)))
+                .collect()
+        };
+        let first = sources.first().map(by_point).unwrap_or_default();
         let sources = sources.into_iter().map(|cheap| {
             let misses = cheap.misses;
-            let figures: BTreeMap<_, f64> = cheap
-                .figures
-                .iter()
-                .filter_map(|(choice, figure)| Some((choices.point(choice)?.clone(), *figure)))
-                .collect();
+            let figures = by_point(&cheap);
             Source::new(cheap.name, choices.mixed(), move |point| {
                 figures.get(point).copied()
             })
@@ -126,11 +136,16 @@ impl KeyModel {
             .flat_map(written_as)
             .filter_map(|c| choices.point(&c).cloned())
             .collect();
-        for point in &same {
+        // Alike values alone would make everything look alike where no source says otherwise.
+        let told = if first.is_empty() { 1 } else { same.len() };
+        for point in same.iter().take(told) {
             process.tell_noisy(point, 0.0, 0.0);
         }
         Self {
             descent: KeySearch::new(space, untuned),
+            pruning: Pruning::new(choices.mixed().clone()),
+            reviewed: 0,
+            figures: first,
             choices,
             process,
             rng,
@@ -167,6 +182,24 @@ impl KeyModel {
         })
     }
 
+    /// Logarithm of how many times as long as the incumbent a choice may take by what was seen of its
+    /// neighbours alone: half of the channels, or of the bytes in flight, at most double the time. Of
+    /// another algorithm or protocol nothing is known: LL may take ten times as long on a large message.
+    pub fn worst(&self, choice: &Choice) -> f64 {
+        let incumbent = self.incumbent_log();
+        let own = self.untuned.as_ref().and_then(|p| self.choices.choice(p));
+        let Some(own) = own else {
+            return UNKNOWN;
+        };
+        let seen = self.observations.iter().map(|o| (o.choice, o.log_ratio));
+        let seen = seen.chain([(own, 0.0)]).filter(|(_, log)| log.is_finite());
+        let bounds = seen.filter_map(|(other, log)| {
+            let levels = levels_between(choice, &other, &own)?;
+            Some(log - incumbent + f64::from(levels) * std::f64::consts::LN_2)
+        });
+        bounds.fold(UNKNOWN, f64::min)
+    }
+
     fn beside_incumbent(&self, posterior: Posterior) -> Posterior {
         Posterior {
             mean: posterior.mean - self.incumbent_log(),
@@ -190,7 +223,16 @@ impl KeyModel {
             }
             false => BTreeSet::new(),
         };
-        let is_open = &|choice: &Choice| is_open(choice) && !feared.contains(choice);
+        let left_out: BTreeSet<Choice> = match self.pruning.dropped() {
+            [] => BTreeSet::new(),
+            _ => {
+                let choices = self.choices.iter().map(|(_, choice)| *choice);
+                choices.filter(|choice| !self.is_left(choice)).collect()
+            }
+        };
+        let is_open = &|choice: &Choice| {
+            is_open(choice) && !feared.contains(choice) && !left_out.contains(choice)
+        };
         if self.source().is_none() && self.observations.len() < DESCENT_TRIALS {
             let found = self.descend(count, is_open);
             if !found.is_empty() {
@@ -252,12 +294,15 @@ impl KeyModel {
         }
     }
 
+    /// Trials as points, logarithms of ratios to untuned NCCL.
+    fn told_points(&self) -> Vec<(Point, f64)> {
+        let told = self.observations.iter();
+        told.filter_map(|o| Some((self.choices.point(&o.choice)?.clone(), o.log_ratio)))
+            .collect()
+    }
+
     fn ask_forest(&mut self, count: usize, is_open: &dyn Fn(&Choice) -> bool) -> Vec<Suggestion> {
-        let told: Vec<_> = self
-            .observations
-            .iter()
-            .filter_map(|o| Some((self.choices.point(&o.choice)?.clone(), o.log_ratio)))
-            .collect();
+        let told = self.told_points();
         let options = ForestOptions::default();
         let space = self.choices.mixed().clone();
         let Some(forest) = Forest::fit(&space, &told, &options, &mut self.rng) else {
@@ -338,6 +383,20 @@ impl KeyModel {
     }
 }
 
+/// How far two choices with one algorithm and protocol are from each other, in factors of two of channels
+/// and of chunk; what either leaves to NCCL is taken to be `own`.
+fn levels_between(a: &Choice, b: &Choice, own: &Choice) -> Option<u32> {
+    let apart = |a: Option<u64>, b: Option<u64>, own: Option<u64>| match (a.or(own), b.or(own)) {
+        (Some(a), Some(b)) => a.max(1).ilog2().abs_diff(b.max(1).ilog2()),
+        (a, b) => u32::from(a != b),
+    };
+    let channels = |c: &Choice| c.channels.map(u64::from);
+    ((a.algorithm, a.protocol) == (b.algorithm, b.protocol)).then(|| {
+        apart(channels(a), channels(b), channels(own))
+            + apart(a.chunk_bytes, b.chunk_bytes, own.chunk_bytes)
+    })
+}
+
 /// All ways to write what NCCL runs by itself, everything said first.
 fn written_as(runs: &Choice) -> Vec<Choice> {
     let mut all = Vec::new();
@@ -377,5 +436,8 @@ fn sentence(belief: Posterior, model: &str) -> String {
     format!("{model} expects {size:.1} % {word} time than what runs, give or take {deviation:.1}")
 }
 
+mod left_out;
 #[cfg(test)]
 mod tests;
+
+pub use left_out::Change;

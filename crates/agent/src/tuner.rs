@@ -170,6 +170,8 @@ pub struct Tuner<'a> {
     pub(crate) probed_us: BTreeMap<(TaskKey, Option<Choice>), Option<f64>>,
     pub(crate) probing_us: f64,
     pub(crate) counts: Counts,
+    /// The first iteration, microseconds: slower than all others, if it is no better.
+    pub(crate) cold_us: Option<f64>,
     pub(crate) baseline_us: Vec<f64>,
     /// The incumbent's latest iterations without anything on trial, microseconds.
     pub(crate) pace_us: Vec<f64>,
@@ -239,6 +241,7 @@ impl<'a> Tuner<'a> {
             probed_us: BTreeMap::new(),
             probing_us: 0.0,
             counts: Counts::default(),
+            cold_us: None,
             baseline_us: Vec::new(),
             pace_us: Vec::new(),
             interrupted,

@@ -236,6 +236,19 @@ pub enum TraceEvent {
         /// Points of the space after.
         after: u64,
     },
+    /// What had been set aside is searched again.
+    TakenBack {
+        /// The key.
+        key: TaskKey,
+        /// What is tried again.
+        restored: String,
+        /// Why.
+        because: String,
+        /// Points of the space before.
+        before: u64,
+        /// Points of the space after.
+        after: u64,
+    },
     /// Points of the search were timed outside the job and are not tried in it.
     ScreenedOut {
         /// The key.

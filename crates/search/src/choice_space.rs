@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ccl_core::{Algorithm, Choice, Protocol};
+use ccl_core::{Algorithm, Choice, Protocol, format_bytes};
 
 use crate::key_search::Space;
 use crate::space::{MixedSpace, Parameter, Point};
@@ -23,6 +23,8 @@ const BY_CHOICE: u16 = 1;
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChoiceSpace {
     mixed: MixedSpace,
+    /// What the levels of each parameter are called.
+    names: Vec<Vec<String>>,
     choices: BTreeMap<Point, Choice>,
     points: BTreeMap<Choice, Point>,
 }
@@ -56,8 +58,18 @@ impl ChoiceSpace {
             Parameter::logarithmic("chunk", &floats(&chunks)).only_when(CHUNK_SET, vec![BY_CHOICE]),
         ]);
         let level = |index: Option<usize>| index.and_then(|i| u16::try_from(i).ok()).unwrap_or(0);
+        let set = || vec!["NCCL's own".to_owned(), "set".to_owned()];
+        let names = vec![
+            algorithms.iter().map(ToString::to_string).collect(),
+            protocols.iter().map(ToString::to_string).collect(),
+            set(),
+            channels.iter().map(|n| format!("{n} channels")).collect(),
+            set(),
+            chunks.iter().map(|n| format_bytes(*n)).collect(),
+        ];
         let mut this = Self {
             mixed,
+            names,
             choices: BTreeMap::new(),
             points: BTreeMap::new(),
         };
@@ -84,6 +96,13 @@ impl ChoiceSpace {
     /// The space its points belong to.
     pub fn mixed(&self) -> &MixedSpace {
         &self.mixed
+    }
+
+    /// What a level of a parameter is called.
+    pub fn level_name(&self, parameter: usize, level: u16) -> String {
+        let names = self.names.get(parameter);
+        let name = names.and_then(|names| names.get(usize::from(level)));
+        name.cloned().unwrap_or_default()
     }
 
     /// What a point stands for; nothing where NCCL has no such kernel.

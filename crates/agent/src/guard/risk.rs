@@ -20,7 +20,6 @@ const NEAR: u32 = 3;
 const PAIR_LEVELS: u32 = 2;
 /// How many times as long a call may take of which nothing at all is known.
 const UNKNOWN_CALL_RATIO: f64 = 3.0;
-
 /// What the first calls of a candidate may do to the iteration, a share of it, if they take
 /// [`UNKNOWN_CALL_RATIO`] times as long whatever is known of them.
 const FIRST_HARM: f64 = 0.01;
@@ -102,6 +101,8 @@ pub(super) struct Of<'a> {
     pub(super) overlapped: bool,
     pub(super) canary_calls: u64,
     pub(super) lease_calls: u64,
+    /// What NCCL runs there by itself.
+    pub(super) untuned: Option<Choice>,
     pub(super) ran: &'a Failures,
 }
 
@@ -116,7 +117,7 @@ pub(super) fn assess(of: &Of<'_>, choice: &Choice, foreseen: &Foreseen) -> Risk 
         .ran
         .all_that_ran()
         .filter(|(k, _)| k.shape == of.key.shape && k.collective == of.key.collective)
-        .map(|(k, c)| levels_between(of.key, choice, *k, c))
+        .map(|(k, c)| levels_between((of.key, choice), (*k, c), of.untuned))
         .min();
     let distance = nearest.unwrap_or(u32::MAX);
     let (mut class, mut because) = hazard(of, choice).unwrap_or_else(|| match nearest {
@@ -202,16 +203,26 @@ fn hazard(of: &Of<'_>, choice: &Choice) -> Option<(RiskClass, String)> {
     })
 }
 
-/// How far two choices are from each other, in factors of two.
-fn levels_between(key: TaskKey, a: &Choice, other: TaskKey, b: &Choice) -> u32 {
+/// How far two choices are from each other, in factors of two; what either leaves to NCCL is taken to be what
+/// NCCL runs by itself.
+fn levels_between(
+    (key, a): (TaskKey, &Choice),
+    (other, b): (TaskKey, &Choice),
+    untuned: Option<Choice>,
+) -> u32 {
     let pair =
         PAIR_LEVELS * (u32::from(a.algorithm != b.algorithm) + u32::from(a.protocol != b.protocol));
-    let apart = |a: Option<u64>, b: Option<u64>| match (a, b) {
+    let apart = |a: Option<u64>, b: Option<u64>, own: Option<u64>| match (a.or(own), b.or(own)) {
         (Some(a), Some(b)) => a.max(1).ilog2().abs_diff(b.max(1).ilog2()),
-        // One of the two is left to NCCL: a neighbour of it, as far as anybody knows.
-        _ => u32::from(a != b),
+        // A neighbour, as far as anybody knows.
+        (a, b) => u32::from(a != b),
     };
-    pair + apart(a.channels.map(u64::from), b.channels.map(u64::from))
-        + apart(a.chunk_bytes, b.chunk_bytes)
+    let channels = |c: &Choice| c.channels.map(u64::from);
+    let own = (
+        untuned.as_ref().and_then(channels),
+        untuned.and_then(|c| c.chunk_bytes),
+    );
+    pair + apart(channels(a), channels(b), own.0)
+        + apart(a.chunk_bytes, b.chunk_bytes, own.1)
         + u32::from(key.bucket != other.bucket)
 }

@@ -55,6 +55,7 @@ impl Tuner<'_> {
             .collect();
         self.emit(TraceEvent::TaskKeys { keys })?;
         self.make_models();
+        self.screen_models()?;
         self.retrieve()?;
         self.plan()
     }

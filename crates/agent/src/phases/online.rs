@@ -32,6 +32,7 @@ impl Tuner<'_> {
                 Next::Round(proposals, because) => (proposals, because),
                 Next::GoOn => {
                     self.trial(self.counts.rounds, Vec::new())?;
+                    self.review_models()?;
                     continue;
                 }
                 Next::Nothing(left) => {
@@ -71,6 +72,7 @@ impl Tuner<'_> {
                 risks,
             })?;
             self.trial(round, passed)?;
+            self.review_models()?;
             self.report_incumbent()?;
         };
         self.stop(stop)

@@ -37,6 +37,10 @@ impl Tuner<'_> {
         let of_call = believed
             .filter(|_| !overlapped)
             .map(|ratio| (ratio, "as its key's model believes"));
+        // A model that nobody told about the machine knows what was tried, and how far off it could be.
+        let neighbours = model
+            .filter(|_| !is_informed)
+            .map(|m| m.worst(&choice).exp());
         let outside = match of_call.filter(|_| is_informed) {
             Some(_) => None,
             None => self.outside_the_job(candidate, incumbent),
@@ -45,10 +49,10 @@ impl Tuner<'_> {
             let hypothesis = candidate.hypothesis.as_ref()?;
             Some((hypothesis.predicted_ratio[1], "as the hypothesis fears"))
         };
-        // A model that nobody told about the machine knows what was tried and little else: the worse counts.
-        let call_ratio = match (of_call, outside) {
-            (Some(of_call), Some(outside)) if outside.0 > of_call.0 => Some(outside),
-            (of_call, outside) => of_call.or(outside).or_else(feared),
+        let call_ratio = match (outside, neighbours) {
+            (Some(outside), _) => Some(outside),
+            (None, Some(worst)) => Some((worst, "as its neighbours allow for")),
+            (None, None) => of_call.or_else(feared),
         };
         let was_good_before = self.remembered.iter().any(|rule| {
             rule.kind == RuleKind::Positive
@@ -59,7 +63,7 @@ impl Tuner<'_> {
         Foreseen {
             share,
             call_ratio,
-            iteration_ratio: believed.filter(|_| overlapped),
+            iteration_ratio: believed.filter(|_| overlapped && is_informed),
             was_good_before,
         }
     }

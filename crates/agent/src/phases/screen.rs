@@ -1,12 +1,15 @@
-//! Screening by micro-benchmark: one parameter at a time around what runs, outside the job.
+//! Screening: what cannot matter is set aside with the evidence for it, on the cheapest testbed there is.
 //!
-//! Only where calls outside the job are cheap beside its iterations (the price is in
-//! [`TuneOptions::probe_iterations`](crate::tuner::TuneOptions)). What cannot matter is set aside with
-//! the evidence for it.
+//! That is the simulator, where it may speak ([`KeyModel::screen`]); else a micro-benchmark, one parameter at
+//! a time around what runs, outside the job and only where that is cheap beside its iterations (the price is
+//! in [`TuneOptions::probe_iterations`](crate::tuner::TuneOptions)).
 
-use ccl_core::{Algorithm, Choice, Protocol, TaskKey, TraceEvent, format_bytes};
+use ccl_core::{
+    Algorithm, Choice, EvidenceId, Protocol, Source, TaskKey, TraceEvent, format_bytes,
+};
 use ccl_search::Space;
 
+use crate::key_model::{Change, KeyModel};
 use crate::oracle::space_of;
 use crate::situation::KeyState;
 use crate::tuner::{RunError, Tuner};
@@ -19,7 +22,72 @@ const NO_EFFECT: f64 = 0.01;
 const MOST_PROBED_KEYS: usize = 12;
 
 impl Tuner<'_> {
-    /// Screens the keys, largest share first, as long as the price is left.
+    /// Screens every key on the cheapest testbed there is, the simulator: what does nothing there, or is
+    /// hopeless, is not searched.
+    pub(super) fn screen_models(&mut self) -> Result<(), RunError> {
+        for index in 0..self.situation.keys.len() {
+            let Some(state) = self.situation.keys.get(index) else {
+                continue;
+            };
+            let key = state.facts.key;
+            let screened = self.models.get_mut(&key).and_then(KeyModel::screen);
+            let Some((heard, changes)) = screened else {
+                continue;
+            };
+            let statement = format!("{key}, {heard}");
+            let evidence = self.observe_as(Source::Simulated, Some(key), statement)?;
+            self.report_changes(key, changes, &[evidence])?;
+        }
+        Ok(())
+    }
+
+    /// What the trials so far change in what is left out.
+    pub(super) fn review_models(&mut self) -> Result<(), RunError> {
+        let keys: Vec<TaskKey> = self.models.keys().copied().collect();
+        for key in keys {
+            let changes = self.models.get_mut(&key).map(KeyModel::review);
+            self.report_changes(key, changes.unwrap_or_default(), &[])?;
+        }
+        Ok(())
+    }
+
+    fn report_changes(
+        &mut self,
+        key: TaskKey,
+        changes: Vec<Change>,
+        evidence: &[EvidenceId],
+    ) -> Result<(), RunError> {
+        for change in changes {
+            let Change {
+                is_back,
+                what,
+                because,
+                before,
+                after,
+            } = change;
+            self.emit(match is_back {
+                true => TraceEvent::TakenBack {
+                    key,
+                    restored: what,
+                    because,
+                    before,
+                    after,
+                },
+                false => TraceEvent::Pruned {
+                    key,
+                    dropped: what,
+                    because,
+                    evidence: evidence.to_vec(),
+                    before,
+                    after,
+                },
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Screens the keys that no source speaks of by calls outside the job, largest share first, as long as
+    /// the price is left.
     pub(super) fn screen_keys(&mut self) -> Result<(), RunError> {
         for index in 0..self.situation.keys.len().min(MOST_PROBED_KEYS) {
             let key = self.situation.keys.get(index).map(|k| k.facts.key);

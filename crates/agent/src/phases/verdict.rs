@@ -36,7 +36,8 @@ impl Tuner<'_> {
     pub(super) fn measure_baseline(&mut self) -> Result<(), RunError> {
         let untuned = self.guard.approve_untuned();
         for _ in 0..WARM_UP {
-            self.spend(&untuned)?.map_err(RunError::Baseline)?;
+            let sample = self.spend(&untuned)?.map_err(RunError::Baseline)?;
+            self.cold_us = Some(sample.iteration_us);
         }
         let mut calls_us: Vec<Vec<f64>> = vec![Vec::new(); self.situation.keys.len()];
         // As many as asked for, and more until two of them agree: one spike is no baseline.

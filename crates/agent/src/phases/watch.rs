@@ -191,6 +191,7 @@ impl Tuner<'_> {
             key.tried = key.incumbent.into_iter().collect();
         }
         self.make_models();
+        self.screen_models()?;
         let stop = self.online()?;
         self.emit(TraceEvent::PhaseStarted {
             phase: Phase::After,

@@ -345,8 +345,11 @@ impl Tuner<'_> {
 
     /// Whether an iteration is so long that noise is no explanation.
     pub(super) fn is_out_of_bounds(&self, iteration_us: f64) -> bool {
+        // A short baseline may be a spike itself; the cold iteration before it is an upper bound as well.
         let baseline_us = median(&self.baseline_us);
-        baseline_us.is_some_and(|baseline| iteration_us > OUT_OF_BOUNDS * baseline)
+        let known = [baseline_us, self.cold_us].into_iter().flatten();
+        let usual = known.reduce(f64::min);
+        usual.is_some_and(|usual| iteration_us > OUT_OF_BOUNDS * usual)
     }
 }
 

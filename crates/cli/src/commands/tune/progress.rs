@@ -120,6 +120,18 @@ impl Progress {
                     named(*key)
                 ));
             }
+            TraceEvent::TakenBack {
+                key,
+                restored,
+                because,
+                before,
+                after,
+            } => {
+                self.line(&format!(
+                    "  {}: {before} -> {after} configurations; searched again, {because}: {restored}",
+                    named(*key)
+                ));
+            }
             TraceEvent::Retrieved { cards, rules } => {
                 self.line(&format!(
                     "  retrieved {} cards and {} remembered rules",
