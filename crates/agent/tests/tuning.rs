@@ -12,7 +12,7 @@ mod common;
 use std::sync::Arc;
 
 use ccl_agent::tuner::{RunError, TuneOptions};
-use ccl_core::{StoppedBecause, TraceEvent, Verdict};
+use ccl_core::{Source, StoppedBecause, TraceEvent, Verdict};
 use ccl_llm::{Exchange, Failure, Provider, Request};
 use ccl_memory::RuleKind;
 use ccl_sim::noise::{Scenario, ScenarioEvent};
@@ -104,7 +104,6 @@ fn every_arrow_of_the_loop_is_in_the_trace() {
         "phase_started",
         "task_keys",
         "evidence_gathered",
-        "pruned",
         "retrieved",
         "planned",
         "baseline_measured",
@@ -324,4 +323,32 @@ fn what_an_earlier_run_learnt_is_tried_first() {
     let ran = tune(&mut testbed, &cluster("a40-pcie-8gpu"), with);
     assert!(ran.summary().warm_start.rules >= 1);
     assert_eq!(ran.summary().verdict, Verdict::Faster);
+}
+
+#[test]
+fn what_does_nothing_on_the_simulator_is_left_out_with_the_evidence() {
+    let on = "a40-pcie-8gpu";
+    let sweep = "modern/nccl-tests-sweep.json";
+    let mut testbed = simulated(sweep, on, 1, Scenario::default());
+    let ran = tune(&mut testbed, &cluster(on), With::default());
+    let mut pruned = 0;
+    for line in &ran.trace {
+        let TraceEvent::Pruned {
+            evidence,
+            before,
+            after,
+            ..
+        } = &line.event
+        else {
+            continue;
+        };
+        pruned += 1;
+        assert!(after < before && *after > 0);
+        let is_filed = |event: &TraceEvent| {
+            matches!(event, TraceEvent::EvidenceGathered { evidence: filed }
+                if evidence.contains(&filed.id) && filed.source == Source::Simulated)
+        };
+        assert!(ran.trace.iter().any(|l| is_filed(&l.event)));
+    }
+    assert!(pruned > 0);
 }

@@ -32,8 +32,9 @@ const LEAST_NOISE: f64 = 0.003;
 const PACE: usize = 5;
 /// How far an incumbent's iteration may be from its pace before another one is asked for, as a share.
 const OFF_PACE: f64 = 0.03;
-/// An iteration this many times as long as the baseline is out of all bounds.
-const OUT_OF_BOUNDS: f64 = 2.0;
+/// An iteration this many times as long as the baseline is looked into: a short baseline may be a spike
+/// itself.
+const STRANGE: f64 = 1.6;
 
 /// What one trial saw.
 struct Seen {
@@ -343,13 +344,13 @@ impl Tuner<'_> {
         Ok(())
     }
 
-    /// Whether an iteration is so long that noise is no explanation.
-    pub(super) fn is_out_of_bounds(&self, iteration_us: f64) -> bool {
+    /// Whether an iteration is so long that noise is hardly an explanation.
+    pub(super) fn is_strange(&self, iteration_us: f64) -> bool {
         // A short baseline may be a spike itself; the cold iteration before it is an upper bound as well.
         let baseline_us = median(&self.baseline_us);
         let known = [baseline_us, self.cold_us].into_iter().flatten();
         let usual = known.reduce(f64::min);
-        usual.is_some_and(|usual| iteration_us > OUT_OF_BOUNDS * usual)
+        usual.is_some_and(|usual| iteration_us > STRANGE * usual)
     }
 }
 

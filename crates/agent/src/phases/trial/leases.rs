@@ -17,6 +17,8 @@ const CALL_PAIR_SPREAD: f64 = 0.3;
 /// Iterations without anything on trial that tell a slow machine from a slow choice: one of them may have a
 /// spike.
 const MOST_LOOKS: u32 = 3;
+/// An iteration this many times as long as the next one without anything on trial is out of all bounds.
+const OUT_OF_BOUNDS: f64 = 2.0;
 /// A call that takes this many times as long as was feared before is more than slow.
 const ANOMALY: f64 = 2.0;
 
@@ -252,13 +254,16 @@ impl Tuner<'_> {
         leases: &[Lease],
         contenders: &mut [Contender],
     ) -> Result<(), RunError> {
-        if leases.is_empty() || !self.is_out_of_bounds(iteration_us) {
+        if leases.is_empty() || !self.is_strange(iteration_us) {
             return Ok(());
         }
         let Some(after_us) = self.pace_without_trials()? else {
             return Ok(());
         };
         let ratio = iteration_us / after_us;
+        if ratio < OUT_OF_BOUNDS {
+            return Ok(());
+        }
         let because = format!(
             "the iteration took {ratio:.2} times as long as the one after it without what was on trial"
         );
@@ -279,7 +284,7 @@ impl Tuner<'_> {
         for _ in 0..MOST_LOOKS {
             let without = self.approved_incumbent()?;
             if let Ok(sample) = self.spend(&without)?
-                && !self.is_out_of_bounds(sample.iteration_us)
+                && !self.is_strange(sample.iteration_us)
             {
                 return Ok(Some(sample.iteration_us));
             }
