@@ -27,7 +27,7 @@ use crate::testbed::{IterationSample, Testbed, TestbedError};
 use crate::trace::Tracer;
 
 /// Repetitions of one probe, where the job makes that many calls itself.
-const PROBE_REPETITIONS: u64 = 5;
+const PROBE_REPETITIONS: u64 = 3;
 
 /// What a run may spend and how sure it has to be.
 #[derive(Clone, Debug, PartialEq)]

@@ -147,6 +147,9 @@ impl Tuner<'_> {
             self.take_step(contenders, &mut seen, &with, is_all)?;
             self.learn_from(contenders, &seen);
             self.judge_step(contenders, &seen, is_all)?;
+            if let [alone] = contenders {
+                self.look_at_belief(alone);
+            }
             let is_stopped = self.may_not_go_on();
             let Some(first) = contenders.first() else {
                 break;
@@ -286,6 +289,23 @@ impl Tuner<'_> {
         let old = self.pace_us.len().saturating_sub(PACE);
         self.pace_us.drain(..old);
         Ok(Some(us))
+    }
+
+    /// A contender alone in its iterations is kept as soon as they and what else is known make it surely
+    /// better.
+    fn look_at_belief(&mut self, alone: &mut Contender) {
+        let pairs = alone.comparison.pairs();
+        let Some(estimate) = alone
+            .estimate()
+            .filter(|_| pairs > 0 && alone.is_undecided())
+        else {
+            return;
+        };
+        let candidate = &alone.candidate;
+        self.tell_model(candidate.key, candidate.choice, estimate, pairs);
+        if let Some(because) = self.why_kept(alone).filter(|_| !self.guard.is_over()) {
+            alone.ended = Some((Outcome::Kept, because));
+        }
     }
 
     /// What the step showed becomes what the guard knows.

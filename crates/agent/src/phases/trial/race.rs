@@ -139,30 +139,33 @@ impl Tuner<'_> {
             Some((index, belief))
         });
         let best = believed.min_by(|(_, a), (_, b)| a.mean.total_cmp(&b.mean));
-        let Some((index, belief)) = best else {
+        let Some((index, _)) = best else {
             return;
         };
-        let contender = &self.racing[index];
-        let sure = belief.chance_below(0.0);
-        let seems_faster = contender.median().is_some_and(|ratio| ratio < 1.0);
-        let is_sure = sure >= SURE && belief.mean < -self.options.minimum_effect;
-        if !seems_faster || !(contender.is_faster() || is_sure) {
+        let Some(because) = self.why_kept(&self.racing[index]) else {
             return;
+        };
+        self.racing[index].ended = Some((Outcome::Kept, because));
+    }
+
+    /// Why a contender is to be kept, if it is: its pairs say so, or all that is known with them.
+    pub(super) fn why_kept(&self, contender: &Contender) -> Option<String> {
+        let belief = self.belief_of(contender)?;
+        let sure = belief.chance_below(0.0);
+        let is_sure = sure >= SURE && belief.mean < -self.options.minimum_effect;
+        let seems_faster = contender.median().is_some_and(|ratio| ratio < 1.0);
+        if !seems_faster || !(contender.is_faster() || is_sure) {
+            return None;
         }
-        let pairs = contender.comparison.pairs();
-        let why = contender
-            .ratio()
-            .map(|r| faster(r, pairs))
-            .unwrap_or_default();
-        let because = match contender.is_faster() {
+        let why = faster(contender.ratio()?, contender.comparison.pairs());
+        Some(match contender.is_faster() {
             true => why,
             false => format!(
                 "{why}; with what else is known {:.1} % faster, and the chance that it is faster at all {:.1} %",
                 100.0 * (1.0 - belief.mean.exp()),
                 100.0 * sure.min(0.999)
             ),
-        };
-        self.racing[index].ended = Some((Outcome::Kept, because));
+        })
     }
 
     /// Why a contender needs no more calls.
