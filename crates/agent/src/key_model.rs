@@ -80,7 +80,8 @@ pub struct KeyModel {
     observations: Vec<Observation>,
     /// What the key runs, where it is not NCCL's own choice.
     incumbent: Option<Choice>,
-    /// What NCCL runs by itself.
+    /// What NCCL runs by itself, and where that lies.
+    own: Option<Choice>,
     untuned: Option<Point>,
     /// What the first source says.
     figures: BTreeMap<Point, f64>,
@@ -129,16 +130,12 @@ impl KeyModel {
             settings,
             rng.clone(),
         );
-        // What NCCL runs is the unit of everything else, however it is written: what a choice leaves open
-        // is what NCCL takes by itself.
-        let same: Vec<Point> = untuned
-            .iter()
-            .flat_map(written_as)
-            .filter_map(|c| choices.point(&c).cloned())
-            .collect();
-        // Alike values alone would make everything look alike where no source says otherwise.
-        let told = if first.is_empty() { 1 } else { same.len() };
-        for point in same.iter().take(told) {
+        // What NCCL runs is the unit of everything else.
+        let runs = untuned.and_then(|own| {
+            let written = as_nccl_would(&choices, &own, &own);
+            choices.point(&written).cloned()
+        });
+        if let Some(point) = &runs {
             process.tell_noisy(point, 0.0, 0.0);
         }
         Self {
@@ -151,8 +148,17 @@ impl KeyModel {
             rng,
             observations: Vec::new(),
             incumbent: None,
-            untuned: same.into_iter().next(),
+            untuned: runs,
+            own: untuned,
         }
+    }
+
+    /// Where a choice lies: what is the same by another name lies where it lies.
+    fn point_of(&self, choice: &Choice) -> Option<&Point> {
+        let written = self
+            .own
+            .map_or(*choice, |own| as_nccl_would(&self.choices, choice, &own));
+        self.choices.point(&written)
     }
 
     /// Where it searches.
@@ -171,9 +177,9 @@ impl KeyModel {
         if self.source().is_none() && self.observations.is_empty() {
             return None;
         }
-        let point = self.choices.point(choice)?;
+        let point = self.point_of(choice)?;
         let runs = match self.incumbent {
-            Some(incumbent) => self.choices.point(&incumbent),
+            Some(incumbent) => self.point_of(&incumbent),
             None => self.untuned.as_ref(),
         };
         Some(match runs {
@@ -187,8 +193,7 @@ impl KeyModel {
     /// another algorithm or protocol nothing is known: LL may take ten times as long on a large message.
     pub fn worst(&self, choice: &Choice) -> f64 {
         let incumbent = self.incumbent_log();
-        let own = self.untuned.as_ref().and_then(|p| self.choices.choice(p));
-        let Some(own) = own else {
+        let Some(own) = self.own else {
             return UNKNOWN;
         };
         let seen = self.observations.iter().map(|o| (o.choice, o.log_ratio));
@@ -230,8 +235,15 @@ impl KeyModel {
                 choices.filter(|choice| !self.is_left(choice)).collect()
             }
         };
+        let (choices, own) = (self.choices.clone(), self.own);
+        let written =
+            |choice: &Choice| own.map_or(*choice, |own| as_nccl_would(&choices, choice, &own));
         let is_open = &|choice: &Choice| {
-            is_open(choice) && !feared.contains(choice) && !left_out.contains(choice)
+            let is_so_written = *choice == written(choice);
+            is_so_written
+                && is_open(choice)
+                && !feared.contains(choice)
+                && !left_out.contains(choice)
         };
         if self.source().is_none() && self.observations.len() < DESCENT_TRIALS {
             let found = self.descend(count, is_open);
@@ -297,7 +309,7 @@ impl KeyModel {
     /// Trials as points, logarithms of ratios to untuned NCCL.
     fn told_points(&self) -> Vec<(Point, f64)> {
         let told = self.observations.iter();
-        told.filter_map(|o| Some((self.choices.point(&o.choice)?.clone(), o.log_ratio)))
+        told.filter_map(|o| Some((self.point_of(&o.choice)?.clone(), o.log_ratio)))
             .collect()
     }
 
@@ -342,9 +354,10 @@ impl KeyModel {
             None => self.observations.push(observation),
         }
         self.descent.tell(choice, Some(log_ratio.exp()), false);
-        let Some(point) = self.choices.point(&choice) else {
+        let Some(point) = self.point_of(&choice).cloned() else {
             return;
         };
+        let point = &point;
         match self.known_of(&choice) {
             Some(known) => self.process.retell(point, known.mean, known.variance),
             None => self.process.retell(point, f64::INFINITY, 0.0),
@@ -378,7 +391,7 @@ impl KeyModel {
     /// What is believed of the incumbent, as the logarithm of its time over untuned NCCL's: by the
     /// model and not by the trial that it won, because whatever wins is lucky.
     fn incumbent_log(&self) -> f64 {
-        let point = self.incumbent.and_then(|c| self.choices.point(&c));
+        let point = self.incumbent.and_then(|c| self.point_of(&c));
         point.map_or(0.0, |point| self.process.predict(point).mean)
     }
 }
@@ -397,22 +410,30 @@ fn levels_between(a: &Choice, b: &Choice, own: &Choice) -> Option<u32> {
     })
 }
 
-/// All ways to write what NCCL runs by itself, everything said first.
-fn written_as(runs: &Choice) -> Vec<Choice> {
-    let mut all = Vec::new();
-    for channels in [runs.channels, None] {
-        for chunk_bytes in [runs.chunk_bytes, None] {
-            let same = Choice {
-                channels,
-                chunk_bytes,
-                ..*runs
-            };
-            if !all.contains(&same) {
-                all.push(same);
-            }
-        }
+/// A choice of the algorithm and protocol that NCCL runs anyway, with what it leaves open filled in by what
+/// NCCL takes, as far as the space has that: one name for what is one and the same. Any other as it is.
+fn as_nccl_would(choices: &ChoiceSpace, choice: &Choice, own: &Choice) -> Choice {
+    if (choice.algorithm, choice.protocol) != (own.algorithm, own.protocol) {
+        return *choice;
     }
-    all
+    let channels = choice.channels.or(own.channels);
+    let chunk_bytes = choice.chunk_bytes.or(own.chunk_bytes);
+    let open = |value: Option<u64>, own: Option<u64>| value.filter(|v| Some(*v) != own);
+    let open_channels = channels.filter(|n| Some(*n) != own.channels);
+    let open_chunk = open(chunk_bytes, own.chunk_bytes);
+    let written = [
+        (channels, chunk_bytes),
+        (open_channels, chunk_bytes),
+        (channels, open_chunk),
+        (open_channels, open_chunk),
+    ];
+    let written = written.map(|(channels, chunk_bytes)| Choice {
+        channels,
+        chunk_bytes,
+        ..*choice
+    });
+    let known = written.into_iter().find(|c| choices.point(c).is_some());
+    known.unwrap_or(*choice)
 }
 
 /// Upper end of what is believed, two deviations up.

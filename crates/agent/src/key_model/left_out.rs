@@ -46,7 +46,7 @@ pub struct Change {
 impl KeyModel {
     /// Whether a choice is in what is left of the space.
     pub(super) fn is_left(&self, choice: &Choice) -> bool {
-        let point = self.choices.point(choice);
+        let point = self.point_of(choice);
         point.is_none_or(|point| self.pruning.reduce(point).is_some())
     }
 
@@ -154,7 +154,7 @@ impl KeyModel {
 
     /// What runs, where it is a point of the space.
     fn running_point(&self) -> Option<Point> {
-        let incumbent = self.incumbent.and_then(|c| self.choices.point(&c));
+        let incumbent = self.incumbent.and_then(|c| self.point_of(&c));
         incumbent.or(self.untuned.as_ref()).cloned()
     }
 

@@ -51,6 +51,8 @@ impl Default for Settings {
     }
 }
 
+/// Figures of a source that differ by so many deviations of what it misses should differ in the job.
+const TELLING: f64 = 3.0;
 /// Draws that a well-spread point is the best of.
 const SPREAD_DRAWS: usize = 100;
 /// Best points whose surroundings are candidates.
@@ -211,6 +213,7 @@ impl BayesianSearch {
         self.told.insert(point.clone(), 1);
         for model in &mut self.models {
             model.retell(point, log_value, variance);
+            model.refit();
         }
         self.judge();
     }
@@ -300,7 +303,10 @@ impl BayesianSearch {
         let (low, high) = means.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), mean| {
             (low.min(mean), high.max(mean))
         });
-        high - low >= source.deviation()
+        let telling = source
+            .accuracy()
+            .map_or(f64::INFINITY, |missed| TELLING * missed);
+        high - low >= source.deviation().min(telling)
     }
 
     /// Of some draws the one farthest from all that is known (maximin, Johnson et al. 1990).

@@ -23,6 +23,9 @@ const EXCESS: LogNormal = LogNormal {
     deviation: 1.0,
 };
 
+/// An observation whose variance is below this share of what it was may change the fit.
+const NEWS: f64 = 0.25;
+
 /// Added to the diagonal as a share of the variance, then a hundred times more until it factors.
 const JITTERS: [f64; 4] = [1e-10, 1e-8, 1e-6, 1e-4];
 
@@ -215,6 +218,11 @@ impl GaussianProcess {
             return Err(SurrogateError::NotAnObservation { value, variance });
         }
         self.data.keep_only(index, &codes);
+        let (told, known) = (self.data.values[index], self.data.variances[index]);
+        let is_news = (value - told).powi(2) > known || variance < NEWS * known;
+        if is_news {
+            self.climb.reopen(self.len());
+        }
         self.data.values[index] = value;
         self.data.variances[index] = variance;
         self.offset = self.data.offset();

@@ -114,6 +114,11 @@ impl Climb {
             .sum()
     }
 
+    /// A refit is due at so many observations, for what they say has changed.
+    pub(super) fn reopen(&mut self, observations: usize) {
+        self.due = self.due.min(observations.max(2));
+    }
+
     pub(super) fn is_due(&self, observations: usize) -> bool {
         observations >= self.due
     }

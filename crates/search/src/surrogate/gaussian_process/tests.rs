@@ -198,3 +198,77 @@ fn the_same_point_again_and_again_still_factors() {
         process.refit().unwrap();
     }
 }
+
+#[test]
+fn what_is_told_again_takes_the_place_of_what_was_told() {
+    let space = MixedSpace::new(vec![Parameter::linear("x", &[0.0, 1.0, 2.0, 3.0])]);
+    let at = |level: u16| space.point(&[level]);
+    let mut again = GaussianProcess::new(&space);
+    let mut once = GaussianProcess::new(&space);
+    let tell = |process: &mut GaussianProcess, level: u16, value: f64, variance: f64| {
+        let told = process.tell(&at(level), Belief::CONSTANT, value, variance);
+        told.unwrap();
+    };
+    // Told twice, then something else, then told again.
+    for (level, value) in [(1, 0.9), (2, 0.3), (1, 0.7)] {
+        tell(&mut again, level, value, 0.01);
+    }
+    again.retell(&at(1), Belief::CONSTANT, 0.2, 1e-3).unwrap();
+    again.retell(&at(3), Belief::CONSTANT, 0.5, 1e-3).unwrap();
+    for (level, value, variance) in [(1, 0.2, 1e-3), (2, 0.3, 0.01), (3, 0.5, 1e-3)] {
+        tell(&mut once, level, value, variance);
+    }
+    assert_eq!(again.len(), 3);
+    for level in 0..4 {
+        let (a, b) = (
+            again.predict(&at(level), Belief::CONSTANT),
+            once.predict(&at(level), Belief::CONSTANT),
+        );
+        assert!((a.mean - b.mean).abs() < 1e-9 && (a.variance - b.variance).abs() < 1e-9);
+    }
+}
+
+#[test]
+fn a_difference_is_surer_than_its_two_ends_where_they_are_alike() {
+    let (process, _) = told(20, 3, 1e-3);
+    let problem = ReferenceProblem::shared();
+    let mut rng = ChaCha8Rng::seed_from_u64(9);
+    let of = |point: &Point| process.predict(point, Belief::CONSTANT);
+    let between =
+        |a: &Point, b: &Point| process.difference((a, Belief::CONSTANT), (b, Belief::CONSTANT));
+    let mut surer = 0;
+    for _ in 0..30 {
+        let a = problem.space().sample(&mut rng);
+        assert!(between(&a, &a).variance < 1e-9);
+        let near = problem.space().neighbours(&a).swap_remove(0);
+        let apart = between(&a, &near);
+        assert!((apart.mean - (of(&a).mean - of(&near).mean)).abs() < 1e-9);
+        let back = between(&near, &a);
+        assert!((apart.mean + back.mean).abs() < 1e-9);
+        assert!((apart.variance - back.variance).abs() < 1e-9);
+        surer += usize::from(apart.variance < of(&a).variance + of(&near).variance);
+    }
+    assert!(surer >= 28, "{surer}");
+}
+
+#[test]
+fn points_of_a_group_miss_together() {
+    // Two groups of one parameter's levels: what is seen in one says nothing of the other's offset.
+    let space = MixedSpace::new(vec![
+        Parameter::categorical("group", 2),
+        Parameter::linear("x", &[0.0, 1.0, 2.0]),
+    ]);
+    let belief = |level: u32| Belief {
+        group: Some((level, 0.3)),
+        ..Belief::CONSTANT
+    };
+    let mut process = GaussianProcess::of_residuals(&space, 0.01);
+    for x in 0..3 {
+        let told = process.tell(&space.point(&[0, x]), belief(0), 0.5, 1e-6);
+        told.unwrap();
+    }
+    let here = process.predict(&space.point(&[0, 1]), belief(0));
+    let there = process.predict(&space.point(&[1, 1]), belief(1));
+    assert!((here.mean - 0.5).abs() < 0.01 && here.variance.sqrt() < 0.02);
+    assert!(there.variance.sqrt() > 0.3, "{}", there.variance.sqrt());
+}
