@@ -18,7 +18,7 @@ use crate::tuner::{RunError, Tuner};
 
 /// Most pairs of iterations on all calls one trial may take.
 const MOST_ITERATION_PAIRS: u32 = 12;
-/// Pairs after which a candidate that seems slower is given up.
+/// Pairs after which a candidate that seems slower, or not worth its iterations, is given up.
 const PAIRS_TO_SEE_VALUE: u32 = 4;
 /// Most steps of one trial before all calls run it.
 const MOST_STEPS: u32 = 16;
@@ -305,6 +305,8 @@ impl Tuner<'_> {
         self.tell_model(candidate.key, candidate.choice, estimate, pairs);
         if let Some(because) = self.why_kept(alone).filter(|_| !self.guard.is_over()) {
             alone.ended = Some((Outcome::Kept, because));
+        } else if pairs >= PAIRS_TO_SEE_VALUE {
+            alone.ended = self.why_not_worth(alone);
         }
     }
 

@@ -198,6 +198,11 @@ impl Tuner<'_> {
         if !contender.is_open() {
             return Some(contender.verdict());
         }
+        self.why_not_worth(contender)
+    }
+
+    /// Why a contender is not worth any more calls, if it is not.
+    pub(super) fn why_not_worth(&self, contender: &Contender) -> Option<(Outcome, String)> {
         let value = self.value_of(contender);
         (value < WORTH_TRYING).then(|| {
             let (_, why) = contender.verdict();
