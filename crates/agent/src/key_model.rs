@@ -32,10 +32,14 @@ const LEAST_VARIANCE: f64 = 1e-9;
 
 /// How far the ratio of two choices' times misses, in a simulator that knows the machine by its data
 /// sheet: between a quarter and the whole of what its absolute times miss (doc/model-validation.md).
-const SIMULATOR_MISSES: f64 = 0.05;
+const SIMULATOR_MISSES: f64 = 0.03;
 
 /// The same between algorithms and protocols: each has figures of its own there.
 const PAIRS_MISS: f64 = 0.10;
+/// The same between channel counts of one of them, and between chunks: where a cliff lies is a matter of a
+/// machine's own figures.
+const CHANNELS_MISS: f64 = 0.03;
+const CHUNK_MISS: f64 = 0.01;
 
 /// Logarithms of time ratios to untuned NCCL that a cheaper source gives.
 pub struct CheapFigures {
@@ -114,10 +118,9 @@ impl KeyModel {
                 figures.get(point).copied()
             })
             .accurate_to(SIMULATOR_MISSES * misses)
-            .missing_by_group(PAIRS_MISS * misses, |point| {
-                let level = |parameter| u32::from(point.level(parameter).unwrap_or(0));
-                level(0) << 16 | level(1)
-            })
+            .missing_by_group(PAIRS_MISS * misses, |point| group(point, &[0, 1]))
+            .missing_by_group(CHANNELS_MISS * misses, |point| group(point, &[0, 1, 2, 3]))
+            .missing_by_group(CHUNK_MISS * misses, |point| group(point, &[0, 1, 4, 5]))
         });
         let rng = ChaCha8Rng::seed_from_u64(seed);
         let settings = Settings {
@@ -434,6 +437,18 @@ fn as_nccl_would(choices: &ChoiceSpace, choice: &Choice, own: &Choice) -> Choice
     });
     let known = written.into_iter().find(|c| choices.point(c).is_some());
     known.unwrap_or(*choice)
+}
+
+/// A number for the levels that a point has of these parameters.
+fn group(point: &Point, parameters: &[usize]) -> u32 {
+    let level = |parameter: &usize| {
+        point
+            .level(*parameter)
+            .map_or(0, |level| u32::from(level) + 1)
+    };
+    parameters
+        .iter()
+        .fold(0, |all, parameter| all << 8 | level(parameter))
 }
 
 /// Upper end of what is believed, two deviations up.

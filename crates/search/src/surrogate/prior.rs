@@ -23,6 +23,8 @@ use crate::space::{MixedSpace, Point};
 const CONSTANT: f64 = 1.0;
 /// Deviation of the factor b around 1: a cheap figure may be half or twice as steep as the live one.
 const FACTOR: f64 = 0.5;
+/// Groupings that a source may have.
+pub const MOST_GROUPINGS: usize = 3;
 /// Points of a large space by which a source's figures are centred.
 const CENTRED_BY: usize = 2_000;
 
@@ -35,8 +37,8 @@ pub struct Belief {
     /// Features, each times the deviation of its coefficient: 1, the cheap figure, and whether
     /// there is no cheap figure.
     pub features: [f64; 3],
-    /// Points that may miss together, and the deviation of how far they do.
-    pub group: Option<(u32, f64)>,
+    /// Groups of points that may miss together, and the deviation of how far each does.
+    pub groups: [Option<(u32, f64)>; MOST_GROUPINGS],
 }
 
 impl Belief {
@@ -44,18 +46,24 @@ impl Belief {
     pub const CONSTANT: Self = Self {
         mean: 0.0,
         features: [CONSTANT, 0.0, 0.0],
-        group: None,
+        groups: [None; MOST_GROUPINGS],
     };
 
     /// The covariance that the uncertain coefficients give two points.
     pub fn covariance(&self, other: &Self) -> f64 {
         let [a, b, c] = self.features;
         let [x, y, z] = other.features;
-        let together = match (self.group, other.group) {
-            (Some((here, deviation)), Some((there, _))) if here == there => deviation * deviation,
-            _ => 0.0,
-        };
-        a * x + b * y + c * z + together
+        let together = self
+            .groups
+            .iter()
+            .zip(&other.groups)
+            .map(|both| match both {
+                (Some((here, deviation)), Some((there, _))) if here == there => {
+                    deviation * deviation
+                }
+                _ => 0.0,
+            });
+        a * x + b * y + c * z + together.sum::<f64>()
     }
 }
 
@@ -72,12 +80,12 @@ pub struct Source {
     deviation: f64,
     /// Deviation of what it misses, as far as that is known.
     accuracy: Option<f64>,
-    groups: Option<Groups>,
+    groupings: Vec<Grouping>,
 }
 
 /// Which points miss together, and how far: a deviation.
 #[derive(Clone)]
-struct Groups {
+struct Grouping {
     of: Arc<dyn Fn(&Point) -> u32 + Send + Sync>,
     deviation: f64,
 }
@@ -116,7 +124,7 @@ impl Source {
             centre,
             deviation: variance.sqrt(),
             accuracy: None,
-            groups: None,
+            groupings: Vec::new(),
         }
     }
 
@@ -129,14 +137,15 @@ impl Source {
     }
 
     /// The same, whose points miss by group as well: all points of a group by one offset with this
-    /// deviation, whatever the points within it have in common besides.
+    /// deviation, whatever the points within it have in common besides. Up to [`MOST_GROUPINGS`] times;
+    /// unlike what the process learns, these offsets stay as wide as they are said to be.
     #[must_use]
     pub fn missing_by_group(
         mut self,
         deviation: f64,
         group: impl Fn(&Point) -> u32 + Send + Sync + 'static,
     ) -> Self {
-        self.groups = Some(Groups {
+        self.groupings.push(Grouping {
             of: Arc::new(group),
             deviation,
         });
@@ -182,8 +191,10 @@ impl Source {
     /// What it makes one believe of a point. Points it knows nothing of share one unknown offset,
     /// as wide as its figures are.
     pub fn belief(&self, point: &Point) -> Belief {
-        let groups = self.groups.as_ref();
-        let group = groups.map(|groups| ((groups.of)(point), groups.deviation));
+        let mut groups = [None; MOST_GROUPINGS];
+        for (group, grouping) in groups.iter_mut().zip(&self.groupings) {
+            *group = Some(((grouping.of)(point), grouping.deviation));
+        }
         let asked = self.table.get(point).copied();
         match asked.unwrap_or_else(|| (self.figure)(point)) {
             Some(value) => {
@@ -191,13 +202,13 @@ impl Source {
                 Belief {
                     mean: value - self.centre,
                     features: [CONSTANT, factor * (value - self.centre), 0.0],
-                    group,
+                    groups,
                 }
             }
             None => Belief {
                 mean: 0.0,
                 features: [CONSTANT, 0.0, self.deviation],
-                group,
+                groups,
             },
         }
     }

@@ -259,7 +259,7 @@ fn points_of_a_group_miss_together() {
         Parameter::linear("x", &[0.0, 1.0, 2.0]),
     ]);
     let belief = |level: u32| Belief {
-        group: Some((level, 0.3)),
+        groups: [Some((level, 0.3)), None, None],
         ..Belief::CONSTANT
     };
     let mut process = GaussianProcess::of_residuals(&space, 0.01);
