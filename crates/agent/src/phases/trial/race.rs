@@ -89,7 +89,6 @@ impl Tuner<'_> {
     /// Keeps what is surely better, and ends what is decided or not worth going on with.
     fn settle_race(&mut self) -> Result<(), RunError> {
         let mut keys: Vec<TaskKey> = self.racing.iter().map(|c| c.candidate.key).collect();
-        keys.dedup();
         keys.sort_unstable();
         keys.dedup();
         if !self.guard.is_over() {
@@ -130,22 +129,18 @@ impl Tuner<'_> {
         Ok(())
     }
 
-    /// Of what raced on a key, the one believed best, if it is surely better than the incumbent.
+    /// Of what raced on a key and is surely better than the incumbent, keeps the one believed best.
     fn keep_best_of(&mut self, key: TaskKey) {
-        let believed = self.racing.iter().enumerate().filter_map(|(index, c)| {
+        let better = self.racing.iter().enumerate().filter_map(|(index, c)| {
             let is_candidate =
                 c.candidate.key == key && c.is_undecided() && c.comparison.pairs() > 0;
             let belief = self.belief_of(c).filter(|_| is_candidate)?;
-            Some((index, belief))
+            Some((index, belief, self.why_kept(c)?))
         });
-        let best = believed.min_by(|(_, a), (_, b)| a.mean.total_cmp(&b.mean));
-        let Some((index, _)) = best else {
-            return;
-        };
-        let Some(because) = self.why_kept(&self.racing[index]) else {
-            return;
-        };
-        self.racing[index].ended = Some((Outcome::Kept, because));
+        let best = better.min_by(|(_, a, _), (_, b, _)| a.mean.total_cmp(&b.mean));
+        if let Some((index, _, because)) = best {
+            self.racing[index].ended = Some((Outcome::Kept, because));
+        }
     }
 
     /// Why a contender is to be kept, if it is: its pairs say so, or all that is known with them.
