@@ -66,22 +66,22 @@ impl Tuner<'_> {
         model.belief(&candidate.choice)
     }
 
-    /// The models hear what the pairs show so far.
+    /// The models hear what the pairs show so far, once: told again, a surprise would be none.
     fn tell_models(&mut self) {
-        let told: Vec<_> = self
-            .racing
-            .iter()
-            .filter(|c| c.is_undecided() && c.comparison.pairs() > 0)
-            .filter_map(|c| {
-                Some((
-                    c.candidate.key,
-                    c.candidate.choice,
-                    c.estimate()?,
-                    c.comparison.pairs(),
-                ))
-            })
-            .collect();
-        for (key, choice, estimate, pairs) in told {
+        let mut news = Vec::new();
+        for contender in self.racing.iter_mut().filter(|c| c.is_undecided()) {
+            let pairs = contender.comparison.pairs();
+            let Some(estimate) = contender
+                .estimate()
+                .filter(|_| pairs > contender.told_pairs)
+            else {
+                continue;
+            };
+            contender.told_pairs = pairs;
+            let candidate = &contender.candidate;
+            news.push((candidate.key, candidate.choice, estimate, pairs));
+        }
+        for (key, choice, estimate, pairs) in news {
             self.tell_model(key, choice, estimate, pairs);
         }
     }
@@ -115,6 +115,7 @@ impl Tuner<'_> {
                 contender.beside = beside;
                 contender.comparison = self.comparison(self.pair_noise_of_iterations());
                 contender.unpaired_us = None;
+                contender.told_pairs = 0;
                 if self.value_of(&contender) < WORTH_TRYING {
                     contender.ended = Some((
                         Outcome::RolledBackNoDifference,
