@@ -67,6 +67,7 @@ impl Tuner<'_> {
         let noise = relative_noise(&self.baseline_us).unwrap_or(0.0);
         let noise_of_pair = pair_noise(&self.baseline_us).unwrap_or(0.0);
         let mut pace = Pace::new(locked_us, untuned_us, noise, noise_of_pair);
+        self.guard.set_baseline_us(untuned_us);
         let mut waiting: Option<String> = None;
         while watch.left > 0 && !self.is_interrupted() {
             watch.left -= 1;
@@ -80,6 +81,9 @@ impl Tuner<'_> {
             let changed = seen.is_some_and(|s| s.stage != Stage::Passed);
             let mut seen: Vec<Seen> = seen.into_iter().collect();
             self.say(watch.since_open, &seen)?;
+            if seen.iter().any(|s| s.stage == Stage::Passed) {
+                self.guard.set_baseline_us(untuned_us);
+            }
             if changed || watch.since_open.is_multiple_of(CHECK_EVERY) {
                 seen.extend(self.hold_against_default(watch.since_open, &mut pace)?);
             }
@@ -93,6 +97,7 @@ impl Tuner<'_> {
                 ));
             }
             if watch.since_open >= watch.not_before
+                && self.guard.exhausted().is_none()
                 && let Some(because) = waiting.take()
             {
                 watch.since_open = 0;
@@ -123,7 +128,8 @@ impl Tuner<'_> {
     }
 
     /// A few pairs with NCCL's own choices; a locked configuration that is slower than they are goes. Gives
-    /// the changes that the pairs show.
+    /// the changes that the pairs show. Regret is counted from here on against what NCCL's own choices take
+    /// now: a machine that became slower is not what a configuration does to the job.
     fn hold_against_default(
         &mut self,
         iteration: u64,
@@ -137,6 +143,7 @@ impl Tuner<'_> {
         let effect = self.options.minimum_effect;
         let mut comparison = ScaledComparison::new(CHECK_ALPHA, effect, noise.max(LEAST_NOISE));
         let (untuned, locked) = (self.guard.approve_untuned(), self.approved_incumbent()?);
+        let mut untuned_us = Vec::new();
         for pair in 0..CHECK_PAIRS {
             let order = match pair % 2 {
                 0 => [&untuned, &locked],
@@ -151,12 +158,16 @@ impl Tuner<'_> {
                 _ => (second, first),
             };
             comparison.push(old.iteration_us, new.iteration_us);
+            untuned_us.push(old.iteration_us);
             let seen = pace.pair(new.iteration_us, old.iteration_us);
             self.say(iteration, &seen)?;
             all_seen.extend(seen);
             if comparison.decision() != Decision::Continue {
                 break;
             }
+        }
+        if let Some(now_us) = median(&untuned_us) {
+            self.guard.set_baseline_us(now_us);
         }
         let ratio = comparison.median_ratio().unwrap_or(1.0);
         let is_slower = comparison.decision() == Decision::Slower;
@@ -200,6 +211,13 @@ impl Tuner<'_> {
             key.tried = key.incumbent.into_iter().collect();
         }
         self.make_models();
+        // Trials are held against what is locked, and so must be what the models expect of them.
+        for key in &self.situation.keys {
+            let model = self.models.get_mut(&key.facts.key);
+            if let Some((model, locked)) = model.zip(key.incumbent) {
+                model.adopt(locked);
+            }
+        }
         self.screen_models()?;
         let stop = self.online()?;
         self.emit(TraceEvent::PhaseStarted {
