@@ -25,6 +25,12 @@ impl Tuner<'_> {
         let mut from_llm = self.ask_llm()?;
         let stop = loop {
             if let Some(stop) = self.must_stop() {
+                // The budget is one of candidates: those that have begun are seen through.
+                if stop.0 == StoppedBecause::Budget && self.is_racing() {
+                    self.trial(self.counts.rounds, Vec::new())?;
+                    self.review_models()?;
+                    continue;
+                }
                 break stop;
             }
             let (proposals, because) = match self.next_proposals(&mut from_llm) {

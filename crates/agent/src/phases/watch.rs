@@ -87,8 +87,8 @@ impl Tuner<'_> {
             if changed || watch.since_open.is_multiple_of(CHECK_EVERY) {
                 seen.extend(self.hold_against_default(watch.since_open, &mut pace)?);
             }
-            let lasting = seen.iter().filter(|s| s.of == ChangeOf::Incumbent);
-            if let Some(seen) = lasting.last() {
+            let mut lasting = seen.iter().filter(|s| s.of == ChangeOf::Incumbent);
+            if let Some(seen) = lasting.next_back() {
                 waiting = Some(format!(
                     "the iteration takes {:.1} ms since {} iterations, {:.1} before",
                     seen.since_us / 1e3,

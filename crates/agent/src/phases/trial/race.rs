@@ -52,6 +52,11 @@ impl Tuner<'_> {
         self.racing.iter().map(|c| self.value_of(c)).sum()
     }
 
+    /// Whether any candidate is on its way.
+    pub(in crate::phases) fn is_racing(&self) -> bool {
+        !self.racing.is_empty()
+    }
+
     /// Candidates of a key that are on their way.
     pub(in crate::phases) fn racing_on(&self, key: TaskKey) -> usize {
         self.racing
