@@ -213,6 +213,15 @@ fn the_budget_is_kept() {
     );
     assert!(ran.summary().trials <= 5);
     assert_eq!(ran.summary().stopped_because, StoppedBecause::Budget);
+    // What has begun is seen through.
+    let mut judged = 0;
+    for line in &ran.trace {
+        if let TraceEvent::Judged { because, .. } = &line.event {
+            judged += 1;
+            assert!(!because.starts_with("not decided"), "{because}");
+        }
+    }
+    assert_eq!(judged, ran.summary().trials);
 }
 
 /// A model that says what the test wants.

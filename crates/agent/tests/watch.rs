@@ -10,7 +10,7 @@
 mod common;
 
 use ccl_agent::tuner::TuneOptions;
-use ccl_core::{ChoicePattern, Protocol, RolledBackTo, TraceEvent, Verdict};
+use ccl_core::{ChangeOf, ChoicePattern, Protocol, RolledBackTo, TraceEvent, Verdict};
 use ccl_sim::noise::{Effect, Scenario, ScenarioEvent};
 use common::watched::Watched;
 use common::{Ran, With, cluster, simulated, tune};
@@ -59,6 +59,13 @@ fn a_link_that_lost_speed_for_good_is_tuned_for_once() {
         assert!(ran.result.is_ok());
         let reopened = count(&ran, |e| matches!(e, TraceEvent::Reopened { .. }));
         assert_eq!(reopened, 1, "seed {seed}");
+        // And then it is: the machine's slowness is no regret of a trial's, which would forbid it.
+        let events = ran.trace.iter().map(|l| &l.event);
+        let since = events.skip_while(|e| !matches!(e, TraceEvent::Reopened { .. }));
+        let judged = since
+            .filter(|e| matches!(e, TraceEvent::Judged { .. }))
+            .count();
+        assert!(judged > 0, "seed {seed}");
         assert_eq!(ran.summary().verdict, Verdict::Faster, "seed {seed}");
     }
 }
@@ -121,4 +128,45 @@ fn what_became_slower_than_untuned_goes_back_at_once() {
     assert!(slow < 80, "{slow} iterations were slowed");
     assert!(ran.summary().best.configuration.is_untuned());
     assert!((watched.last - 1.0).abs() < 1e-12);
+}
+
+/// What every change that was seen was of, in order.
+fn changes(ran: &Ran) -> Vec<ChangeOf> {
+    let of = |event: &TraceEvent| match event {
+        TraceEvent::ChangeSeen { of, .. } => Some(*of),
+        _ => None,
+    };
+    ran.trace.iter().filter_map(|l| of(&l.event)).collect()
+}
+
+#[test]
+fn a_tenant_is_called_interference_and_what_lasts_is_of_what_is_locked() {
+    use ChangeOf::{Candidate, Incumbent, Interference, Open};
+    for seed in 1..=5 {
+        let from = locked_at(seed) + 40;
+        let reopened = |ran: &Ran| count(ran, |e| matches!(e, TraceEvent::Reopened { .. }));
+        let visit = |n: u64| ScenarioEvent::Neighbour {
+            from: from + 110 * n,
+            lasts: 20,
+            factor: 1.4,
+        };
+        let (tenant, _) = run(seed, (0..3).map(visit).collect());
+        assert_eq!(changes(&tenant), [Open, Interference].repeat(3), "{seed}");
+        assert_eq!(reopened(&tenant), 0, "{seed}");
+        let link = ScenarioEvent::DegradedLink { from, factor: 1.4 };
+        let (link, _) = run(seed, vec![link]);
+        assert_eq!(changes(&link), [Open, Incumbent], "{seed}");
+        assert_eq!(reopened(&link), 1, "{seed}");
+        // Slower, and still faster than NCCL's own choices, which did not change.
+        let culprit = ScenarioEvent::Culprit {
+            runs: ChoicePattern {
+                protocol: Some(Protocol::Simple),
+                ..ChoicePattern::default()
+            },
+            effect: Effect::SlowIteration { factor: 1.1 },
+            after: from,
+        };
+        let (culprit, _) = run(seed, vec![culprit]);
+        assert_eq!(changes(&culprit), [Open, Incumbent, Candidate], "{seed}");
+    }
 }

@@ -104,6 +104,38 @@ fn a_comparison_is_one_object_of_the_contract_and_the_same_again() {
 }
 
 #[test]
+fn the_spread_of_the_machines_is_the_suites_or_what_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let suite = folder.path().join("small.toml");
+    std::fs::write(&suite, SUITE).unwrap();
+    let compare = |more: &[&str]| {
+        let mut command = ccl_agent(&["compare", "--methods", "nccl-default", "--budget", "3"]);
+        command.args(["--seeds", "5", "--task", "torch", "--suite"]);
+        stdout(command.arg(&suite).args(more))
+    };
+    // Widest interval of the oracle's gains over five machines.
+    let found = |more: &[&str]| -> (Value, f64) {
+        let found: Value = serde_json::from_str(&compare(&[more, &["--json"]].concat())).unwrap();
+        let gain = &found["tasks"][0]["oracle_gain"];
+        let [low, high] = [0, 1].map(|end| gain["ci95"][end].as_f64().unwrap());
+        (found["machine_spread"].clone(), high - low)
+    };
+    let (none, of_none) = found(&["--machine-spread", "0"]);
+    let (own, of_own) = found(&[]);
+    let (wide, of_wide) = found(&["--machine-spread", "0.5"]);
+    assert_eq!((none, own, wide), (json!(0.0), json!(0.12), json!(0.5)));
+    assert!(of_none < 1e-12, "{of_none}");
+    assert!(of_own > 0.0 && of_own < of_wide, "{of_own} {of_wide}");
+    assert!(compare(&["--machine-spread", "0.5"]).contains("machine spread 0.5\n"));
+    for wrong in ["1.5", "-0.1", "NaN"] {
+        let asked = format!("--machine-spread={wrong}");
+        let refused = refused(&["compare", &asked]);
+        let message = format!("--machine-spread {wrong}: expected 0 to 1");
+        assert!(refused.contains(&message), "{refused}");
+    }
+}
+
+#[test]
 fn what_cannot_be_compared_is_refused_with_advice() {
     let unknown = refused(&["compare", "--methods", "ours,magic"]);
     assert!(unknown.contains("unknown method \"magic\"") && unknown.contains("nccl-default"));

@@ -139,6 +139,20 @@ pub enum RolledBackTo {
     Nothing,
 }
 
+/// What a change of the job's pace is of, while a locked configuration is watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeOf {
+    /// Not known yet: interference if it passes, what is locked if it stays.
+    Open,
+    /// The machine around the job, for a while: a neighbour, or drift.
+    Interference,
+    /// What is locked: it takes another time than when it was locked, and stays there.
+    Incumbent,
+    /// What is locked beside NCCL's own choices: the ratio of the two.
+    Candidate,
+}
+
 /// A choice that may have done the job harm.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SuspectChoice {
@@ -391,9 +405,12 @@ pub enum TraceEvent {
     ChangeSeen {
         /// Watched iterations until it was seen.
         iteration: u64,
-        /// Median iteration time before, milliseconds.
+        /// What it is of.
+        of: ChangeOf,
+        /// Median iteration time before, milliseconds; of a ratio to NCCL's own choices, at the pace that
+        /// those had when the configuration was locked.
         before_ms: f64,
-        /// Median iteration time since, milliseconds.
+        /// The same since, milliseconds.
         since_ms: f64,
         /// What follows from it.
         because: String,

@@ -29,6 +29,8 @@ const SMS_HELD: f64 = 0.05;
 const NOTABLE_WAIT: f64 = 0.4;
 /// Share of a call's time that the proxy must take, as the model has it.
 const PROXY: f64 = 0.3;
+/// Largest margin below a limit: that of a figure of nothing.
+const MOST_BELOW: f64 = 1e3;
 
 /// One class that holds, and the figure that says so.
 pub(super) struct Claim {
@@ -39,34 +41,29 @@ pub(super) struct Claim {
     pub(super) margin: f64,
 }
 
-impl Claim {
-    fn at_least(
-        class: Bottleneck,
-        name: &str,
-        value: f64,
-        limit: f64,
-        because: String,
-    ) -> Option<Self> {
-        (value >= limit).then(|| Self {
-            class,
-            because,
-            figure: Figure {
-                name: name.to_owned(),
-                value,
-                limit,
-            },
-            margin: value / limit,
-        })
-    }
+/// From where on a figure speaks for a class.
+enum Limit {
+    AtLeast(f64),
+    AtMost(f64),
+}
 
-    fn at_most(
+impl Claim {
+    /// What a figure claims, where it lies beyond its limit.
+    fn new(
         class: Bottleneck,
         name: &str,
         value: f64,
-        limit: f64,
+        limit: Limit,
         because: String,
     ) -> Option<Self> {
-        (value <= limit).then(|| Self {
+        let (is_beyond, limit, margin) = match limit {
+            Limit::AtLeast(limit) => (value >= limit, limit, value / limit),
+            Limit::AtMost(limit) => {
+                let margin = limit / value.max(limit / MOST_BELOW);
+                (value <= limit, limit, margin)
+            }
+        };
+        is_beyond.then(|| Self {
             class,
             because,
             figure: Figure {
@@ -74,7 +71,7 @@ impl Claim {
                 value,
                 limit,
             },
-            margin: limit / value.max(limit / 1e3),
+            margin,
         })
     }
 }
@@ -82,11 +79,11 @@ impl Claim {
 /// The running choice itself should be far faster on bytes.
 pub(super) fn broken(key: &KeyState, expectation: &Expectation) -> Option<Claim> {
     let found = reached(key, expectation)?;
-    Claim::at_most(
+    Claim::new(
         Bottleneck::Fault,
         "share of the expected speed of the running choice",
         found.share(),
-        BROKEN,
+        Limit::AtMost(BROKEN),
         format!(
             "it takes {:.0} us where this machine should take {:.0} us with what it runs",
             found.observed_us, found.expected_us
@@ -110,22 +107,22 @@ pub(super) fn overruled(key: &KeyState, expectation: &Expectation) -> Option<Cla
     }
     let running_us = expectation.call_us(&key.facts, Some(running))?;
     let own_us = expectation.call_us(&key.facts, Some(own))?;
-    Claim::at_least(
+    Claim::new(
         Bottleneck::Misconfiguration,
         "expected time of the running choice over that of NCCL's own",
         running_us / own_us,
-        OVERRULED,
+        Limit::AtLeast(OVERRULED),
         format!("{running} runs where NCCL by itself would choose {own}"),
     )
 }
 
 pub(super) fn late_rank(key: &KeyState) -> Option<Claim> {
     let late = key.signals.late_rank?;
-    Claim::at_least(
+    Claim::new(
         Bottleneck::Straggler,
         "share of a rank's time spent waiting for one rank",
         late.wait_share,
-        WAITING,
+        Limit::AtLeast(WAITING),
         format!(
             "rank {} comes late: the others wait for it for {:.0} % of their time inside",
             late.rank,
@@ -140,11 +137,11 @@ pub(super) fn skew(key: &KeyState) -> Option<Claim> {
     if key.signals.late_rank.is_some() {
         return None;
     }
-    Claim::at_least(
+    Claim::new(
         Bottleneck::Skew,
         "share of a rank's time spent waiting for the last",
         waiting,
-        WAITING,
+        Limit::AtLeast(WAITING),
         format!(
             "ranks wait for the last one for {:.0} % of their time inside, and no one rank is it",
             100.0 * waiting
@@ -157,22 +154,22 @@ pub(super) fn contention(situation: &Situation, key: &KeyState) -> Option<Claim>
         return None;
     }
     let slower = key.signals.beside_computation.and_then(|ratio| {
-        Claim::at_least(
+        Claim::new(
             Bottleneck::SmContention,
             "call time beside computation over alone",
             ratio,
-            CONTENDED,
+            Limit::AtLeast(CONTENDED),
             format!("it takes {ratio:.2} times as long beside computation as alone"),
         )
     });
     let held = || {
         let channels = key.observed.choice?.channels?;
         let share = f64::from(channels) / f64::from(situation.cluster.gpu.sms.max(1));
-        Claim::at_least(
+        Claim::new(
             Bottleneck::SmContention,
             "share of the SMs held beside computation",
             share,
-            SMS_HELD,
+            Limit::AtLeast(SMS_HELD),
             format!(
                 "{channels} channels hold {:.0} % of the SMs beside computation",
                 100.0 * share
@@ -185,11 +182,11 @@ pub(super) fn contention(situation: &Situation, key: &KeyState) -> Option<Claim>
 /// The host side of the network, as transfers tell it.
 pub(super) fn flush(key: &KeyState) -> Option<Claim> {
     let waits = key.signals.network_waits?;
-    Claim::at_least(
+    Claim::new(
         Bottleneck::ProxyCpu,
         "share of network time spent waiting for flushes",
         waits.recv_flush,
-        NOTABLE_WAIT,
+        Limit::AtLeast(NOTABLE_WAIT),
         format!(
             "receivers wait for the flush into the GPU's memory for {:.0} % of the network time",
             100.0 * waits.recv_flush
@@ -200,11 +197,11 @@ pub(super) fn flush(key: &KeyState) -> Option<Claim> {
 pub(super) fn proxy(key: &KeyState, expectation: &Expectation) -> Option<Claim> {
     let running = key.observed.choice?;
     let share = expectation.proxy_share(&key.facts, Some(running))?;
-    Claim::at_least(
+    Claim::new(
         Bottleneck::ProxyCpu,
         "share of the call that serving its channels takes",
         share,
-        PROXY,
+        Limit::AtLeast(PROXY),
         format!(
             "serving the channels of {running} one after the other should take {:.0} % of the call",
             100.0 * share
@@ -233,11 +230,11 @@ pub(super) fn bytes_or_latency(
         } else {
             (Bottleneck::Network, "the network or the peer")
         };
-        let claim = Claim::at_least(
+        let claim = Claim::new(
             class,
             "share of network time spent on one side",
             share,
-            NOTABLE_WAIT,
+            Limit::AtLeast(NOTABLE_WAIT),
             format!(
                 "its transfers wait for {what} for {:.0} % of their time",
                 100.0 * share
@@ -255,14 +252,14 @@ pub(super) fn bytes_or_latency(
     };
     let name = "share of the call's time that grows with its bytes";
     let because = format!("{:.0} % of its time grows with its bytes", 100.0 * share);
-    let latency = Claim::at_most(
+    let latency = Claim::new(
         Bottleneck::LatencyBound,
         name,
         share,
-        HALF + MIXED,
+        Limit::AtMost(HALF + MIXED),
         because.clone(),
     );
-    let bytes = Claim::at_least(link, name, share, HALF - MIXED, because);
+    let bytes = Claim::new(link, name, share, Limit::AtLeast(HALF - MIXED), because);
     if share < HALF {
         vec![latency, bytes]
     } else {

@@ -1,6 +1,6 @@
 //! The guard's rules, one by one.
 
-use ccl_core::{Algorithm, Collective, CommShape};
+use ccl_core::{Algorithm, Candidate, Collective, CommShape, Configuration, Protocol};
 
 use super::*;
 use crate::testbed::LegalChoices;

@@ -37,7 +37,7 @@ pub struct Change {
     pub what: String,
     /// Why.
     pub because: String,
-    /// Choices searched before and after.
+    /// Choices searched before.
     pub before: u64,
     /// Choices searched after.
     pub after: u64,
@@ -218,7 +218,7 @@ impl KeyModel {
 
     /// What each parameter explains of the variance of the trials, a share: an upper figure, of what it does
     /// alone, with others, and of what is lost when it is shuffled. Nothing where it was never varied.
-    fn importance(&mut self) -> Option<Vec<f64>> {
+    fn importance(&self) -> Option<Vec<f64>> {
         let told = self.told_points();
         let space = self.choices.mixed().clone();
         let mut rng = self.rng.clone();

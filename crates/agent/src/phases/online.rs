@@ -1,9 +1,8 @@
 //! Online: round after round until nothing promising is left.
 //!
-//! A round is a hypothesis step or a numeric step, never both, so that each lane can be judged by
-//! what it found. Hypotheses go first while there are any: they are few, explained, and aimed at
-//! what was seen. When they are exhausted the search takes over, and a new incumbent gives the
-//! mechanisms something new to look at.
+//! A round is what both lanes offer, as far as one trial can compare it and it is expected to save most for
+//! every iteration it takes; what a language model proposes goes first. Where nothing new is worth more than
+//! what is on its way, the race goes on by itself; where nothing is worth it at all, the search is over.
 
 use std::collections::BTreeMap;
 
@@ -26,6 +25,12 @@ impl Tuner<'_> {
         let mut from_llm = self.ask_llm()?;
         let stop = loop {
             if let Some(stop) = self.must_stop() {
+                // The budget is one of candidates: those that have begun are seen through.
+                if stop.0 == StoppedBecause::Budget && self.is_racing() {
+                    self.trial(self.counts.rounds, Vec::new())?;
+                    self.review_models()?;
+                    continue;
+                }
                 break stop;
             }
             let (proposals, because) = match self.next_proposals(&mut from_llm) {

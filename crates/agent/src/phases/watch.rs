@@ -1,15 +1,18 @@
 //! After the verdict: the locked configuration is watched, and tuning begins again when the job has changed
 //! for good.
 //!
-//! A change of pace that passes by itself changes nothing. From time to time, and whenever the pace has
-//! changed, the configuration is held against NCCL's own choices in a few pairs; what became slower than
-//! them goes at once. Between two re-openings at least as many iterations pass as before, and twice as
-//! many each time, so that a job that never settles is not tuned for ever.
+//! A change of pace that passes by itself changes nothing; what each change is of, [`pace`] tells. From time
+//! to time, and whenever the pace has changed, the configuration is held against NCCL's own choices in a few
+//! pairs; what became slower than them goes at once. Between two re-openings at least as many iterations pass
+//! as before, and twice as many each time, so that a job that never settles is not tuned for ever.
 
-use ccl_core::{Configuration, Phase, RolledBackTo, StoppedBecause, TraceEvent, Verdict};
-use ccl_search::statistics::{ChangeDetector, Sensitivity, Stage};
+mod pace;
+
+use ccl_core::{ChangeOf, Configuration, Phase, RolledBackTo, StoppedBecause, TraceEvent, Verdict};
+use ccl_search::statistics::Stage;
 use ccl_search::{Decision, ScaledComparison, median, pair_noise, relative_noise};
 
+use self::pace::{Pace, Seen};
 use super::online::Stop;
 use super::verdict::Comparison;
 use crate::tuner::{RunError, Tuner};
@@ -21,12 +24,6 @@ const CHECK_EVERY: u64 = 200;
 const CHECK_PAIRS: u32 = 6;
 /// Chance of taking a configuration for slower that is not, per comparison.
 const CHECK_ALPHA: f64 = 0.01;
-/// Changes of the pace that are not worth tuning for, as a share: drift and the error of the level.
-const TOLERANCE: f64 = 0.03;
-/// Watched iterations until the first false alarm, on average at least.
-const RUN_LENGTH: f64 = 50_000.0;
-/// Iterations a change has to last: a neighbour's job of a few minutes does not count.
-const LASTING_AFTER: usize = 40;
 /// Iterations between two re-openings, at first; twice as many after each.
 const REOPEN_AFTER: u64 = 200;
 /// Relative noise below which nobody should believe it: a few samples are often alike.
@@ -58,20 +55,19 @@ impl Tuner<'_> {
         watch: &mut Watch,
         found: &Comparison,
     ) -> Result<Option<String>, RunError> {
-        let level_us = match self.incumbent.is_untuned() {
-            true => median(&found.untuned_us).or(median(&self.baseline_us)),
+        let untuned_us = median(&found.untuned_us).or(median(&self.baseline_us));
+        let locked_us = match self.incumbent.is_untuned() {
+            true => untuned_us,
             false => median(&found.best_us),
         };
-        let Some(level_us) = level_us.filter(|_| watch.left > 0) else {
+        let levels = locked_us.zip(untuned_us).filter(|_| watch.left > 0);
+        let Some((locked_us, untuned_us)) = levels else {
             return Ok(None);
         };
         let noise = relative_noise(&self.baseline_us).unwrap_or(0.0);
-        let mut detector = ChangeDetector::new(Sensitivity {
-            noise: noise.max(LEAST_NOISE),
-            tolerance: TOLERANCE,
-            run_length: RUN_LENGTH,
-            lasting_after: LASTING_AFTER,
-        });
+        let noise_of_pair = pair_noise(&self.baseline_us).unwrap_or(0.0);
+        let mut pace = Pace::new(locked_us, untuned_us, noise, noise_of_pair);
+        self.guard.set_baseline_us(untuned_us);
         let mut waiting: Option<String> = None;
         while watch.left > 0 && !self.is_interrupted() {
             watch.left -= 1;
@@ -81,33 +77,27 @@ impl Tuner<'_> {
                 // What failed was rolled back; the next iteration runs what is locked now.
                 continue;
             };
-            let change = detector.push(sample.iteration_us / level_us);
-            if let Some(change) = change {
-                let because = match change.stage {
-                    Stage::Began => "it may pass; NCCL's own choices are measured beside it",
-                    Stage::Passed => "it passed: nothing is to be done",
-                    Stage::Lasting => "it is there to stay: another configuration may be best now",
-                };
-                self.emit(TraceEvent::ChangeSeen {
-                    iteration: watch.since_open,
-                    before_ms: change.from * level_us / 1e3,
-                    since_ms: change.to * level_us / 1e3,
-                    because: because.to_owned(),
-                })?;
-                if change.stage == Stage::Lasting {
-                    waiting = Some(format!(
-                        "the iteration takes {:.1} ms since {} iterations, {:.1} before",
-                        change.to * level_us / 1e3,
-                        change.held,
-                        change.from * level_us / 1e3
-                    ));
-                }
+            let seen = pace.alone(sample.iteration_us);
+            let changed = seen.is_some_and(|s| s.stage != Stage::Passed);
+            let mut seen: Vec<Seen> = seen.into_iter().collect();
+            self.say(watch.since_open, &seen)?;
+            if seen.iter().any(|s| s.stage == Stage::Passed) {
+                self.guard.set_baseline_us(untuned_us);
             }
-            let changed = change.is_some_and(|c| c.stage != Stage::Passed);
             if changed || watch.since_open.is_multiple_of(CHECK_EVERY) {
-                self.hold_against_default()?;
+                seen.extend(self.hold_against_default(watch.since_open, &mut pace)?);
+            }
+            let mut lasting = seen.iter().filter(|s| s.of == ChangeOf::Incumbent);
+            if let Some(seen) = lasting.next_back() {
+                waiting = Some(format!(
+                    "the iteration takes {:.1} ms since {} iterations, {:.1} before",
+                    seen.since_us / 1e3,
+                    seen.held,
+                    seen.before_us / 1e3
+                ));
             }
             if watch.since_open >= watch.not_before
+                && self.guard.exhausted().is_none()
                 && let Some(because) = waiting.take()
             {
                 watch.since_open = 0;
@@ -123,15 +113,37 @@ impl Tuner<'_> {
         Ok(None)
     }
 
-    /// A few pairs with NCCL's own choices; a locked configuration that is slower than they are goes.
-    fn hold_against_default(&mut self) -> Result<(), RunError> {
+    /// Tells of changes.
+    fn say(&mut self, iteration: u64, seen: &[Seen]) -> Result<(), RunError> {
+        for seen in seen {
+            self.emit(TraceEvent::ChangeSeen {
+                iteration,
+                of: seen.of,
+                before_ms: seen.before_us / 1e3,
+                since_ms: seen.since_us / 1e3,
+                because: seen.because().to_owned(),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// A few pairs with NCCL's own choices; a locked configuration that is slower than they are goes. Gives
+    /// the changes that the pairs show. Regret is counted from here on against what NCCL's own choices take
+    /// now: a machine that became slower is not what a configuration does to the job.
+    fn hold_against_default(
+        &mut self,
+        iteration: u64,
+        pace: &mut Pace,
+    ) -> Result<Vec<Seen>, RunError> {
+        let mut all_seen = Vec::new();
         if self.incumbent.is_untuned() {
-            return Ok(());
+            return Ok(all_seen);
         }
         let noise = pair_noise(&self.baseline_us).unwrap_or(0.0);
         let effect = self.options.minimum_effect;
         let mut comparison = ScaledComparison::new(CHECK_ALPHA, effect, noise.max(LEAST_NOISE));
         let (untuned, locked) = (self.guard.approve_untuned(), self.approved_incumbent()?);
+        let mut untuned_us = Vec::new();
         for pair in 0..CHECK_PAIRS {
             let order = match pair % 2 {
                 0 => [&untuned, &locked],
@@ -139,16 +151,23 @@ impl Tuner<'_> {
             };
             let [first, second] = order;
             let (Ok(first), Ok(second)) = (self.spend(first)?, self.spend(second)?) else {
-                return Ok(());
+                return Ok(all_seen);
             };
             let (old, new) = match pair % 2 {
                 0 => (first, second),
                 _ => (second, first),
             };
             comparison.push(old.iteration_us, new.iteration_us);
+            untuned_us.push(old.iteration_us);
+            let seen = pace.pair(new.iteration_us, old.iteration_us);
+            self.say(iteration, &seen)?;
+            all_seen.extend(seen);
             if comparison.decision() != Decision::Continue {
                 break;
             }
+        }
+        if let Some(now_us) = median(&untuned_us) {
+            self.guard.set_baseline_us(now_us);
         }
         let ratio = comparison.median_ratio().unwrap_or(1.0);
         let is_slower = comparison.decision() == Decision::Slower;
@@ -162,7 +181,7 @@ impl Tuner<'_> {
             because: because.to_owned(),
         })?;
         if !is_slower {
-            return Ok(());
+            return Ok(all_seen);
         }
         self.give_back_to_nccl();
         let untuned = self.guard.approve_untuned();
@@ -177,7 +196,8 @@ impl Tuner<'_> {
                 comparison.pairs()
             ),
             lost_iterations: 0.0,
-        })
+        })?;
+        Ok(all_seen)
     }
 
     /// Tunes again, from what is locked, on what the machine is now.
@@ -191,6 +211,13 @@ impl Tuner<'_> {
             key.tried = key.incumbent.into_iter().collect();
         }
         self.make_models();
+        // Trials are held against what is locked, and so must be what the models expect of them.
+        for key in &self.situation.keys {
+            let model = self.models.get_mut(&key.facts.key);
+            if let Some((model, locked)) = model.zip(key.incumbent) {
+                model.adopt(locked);
+            }
+        }
         self.screen_models()?;
         let stop = self.online()?;
         self.emit(TraceEvent::PhaseStarted {

@@ -5,19 +5,18 @@
 //! none to show, so this testbed says how small a difference its figures can tell
 //! ([`TestbedInfo::resolution`]) instead of making noise up.
 
-use std::collections::BTreeMap;
+mod points;
+#[cfg(test)]
+mod tests;
 
-use ccl_core::{
-    Algorithm, Asked, Cell, Choice, Conditions, NcclVersion, NotMeasured, Protocol, Source, Sweep,
-    TaskKey,
-};
+use ccl_core::{Choice, NcclVersion, NotMeasured, Source, Sweep, TaskKey};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use thiserror::Error;
 
+use self::points::{ProtocolOf, RecordedKey, record};
 use super::{
-    IterationSample, KeyFacts, KeySample, LeaseSample, LegalChoices, Testbed, TestbedError,
-    TestbedInfo,
+    IterationSample, KeyFacts, KeySample, LeaseSample, Testbed, TestbedError, TestbedInfo,
 };
 use crate::guard::{Approved, ApprovedProbe};
 
@@ -47,15 +46,6 @@ pub enum RecordedError {
     /// The sweep is empty.
     #[error("the sweep holds no points")]
     Empty,
-}
-
-/// The protocol a sweep meant where it named an algorithm alone; `None` leaves the point out.
-pub type ProtocolOf<'a> = dyn Fn(&Cell, Algorithm) -> Option<Protocol> + 'a;
-
-struct RecordedKey {
-    facts: KeyFacts,
-    /// Samples in microseconds; `None` is untuned NCCL.
-    points: BTreeMap<Option<Choice>, Vec<f64>>,
 }
 
 /// A job whose calls were all measured earlier.
@@ -166,70 +156,6 @@ impl RecordedTestbed {
     }
 }
 
-fn record(
-    sweep: &Sweep,
-    conditions: &Conditions,
-    key: TaskKey,
-    bytes: u64,
-    calls: u64,
-    protocol_of: &ProtocolOf<'_>,
-) -> Result<RecordedKey, RecordedError> {
-    let cell = Cell {
-        conditions: conditions.clone(),
-        shape: key.shape,
-        collective: key.collective,
-        bytes,
-    };
-    let mut points: BTreeMap<Option<Choice>, Vec<f64>> = BTreeMap::new();
-    points.insert(None, sweep.samples_us(&cell, Asked::DEFAULT)?);
-    let here = sweep
-        .cells()
-        .find(|(c, _)| **c == cell)
-        .map(|(_, asked)| asked);
-    for (asked, samples) in here.into_iter().flatten() {
-        let Some(algorithm) = asked.algorithm else {
-            continue;
-        };
-        let logged = samples
-            .first()
-            .and_then(|p| p.ran)
-            .map(|(_, protocol)| protocol);
-        let protocol = asked
-            .protocol
-            .or(logged)
-            .or_else(|| protocol_of(&cell, algorithm));
-        let Some(protocol) = protocol else { continue };
-        let choice = Choice {
-            channels: asked.channels,
-            threads: asked.threads,
-            chunk_bytes: asked.chunk_bytes,
-            ..Choice::new(algorithm, protocol)
-        };
-        points
-            .entry(Some(choice))
-            .or_default()
-            .extend(samples.iter().map(|p| p.time_us));
-    }
-    let only: Vec<Choice> = points.keys().copied().flatten().collect();
-    let mut pairs: Vec<_> = only.iter().map(|c| (c.algorithm, c.protocol)).collect();
-    pairs.dedup();
-    let legal = LegalChoices {
-        pairs,
-        only: Some(only),
-        ..LegalChoices::default()
-    };
-    Ok(RecordedKey {
-        facts: KeyFacts {
-            key,
-            bytes,
-            calls,
-            overlapped: false,
-            legal,
-        },
-        points,
-    })
-}
-
 impl Testbed for RecordedTestbed {
     fn describe(&self) -> &TestbedInfo {
         &self.info
@@ -305,81 +231,5 @@ impl Testbed for RecordedTestbed {
             iteration_us += calls * median.unwrap_or(f64::NAN);
         }
         Ok(iteration_us)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use ccl_core::{Collective, CommShape, read_measured_csv};
-
-    use super::*;
-    use crate::guard::{Bounds, Guard, Lease};
-
-    /// Published points of 8xB300 (eunomia-bpf/nccl-eBPF), AllReduce of 8 MiB.
-    const SWEEP: &str = "dataset,gpu,gpus_per_node,nodes,ranks,intra,network,nccl,collective,bytes,algorithm,protocol,channels,threads,chunk_bytes,settings,concurrent_compute,time_us,busbw_gbs,source\n\
-        x,B300,8,1,8,NVLink5,none,2.29.7,AllReduce,8388608,default,,,,,,,,300.0,x\n\
-        x,B300,8,1,8,NVLink5,none,2.29.7,AllReduce,8388608,Ring,Simple,,,,,,,400.0,x\n";
-
-    fn testbed() -> RecordedTestbed {
-        let sweep = read_measured_csv(SWEEP).unwrap();
-        let key = TaskKey::of(CommShape::new(8, 1), Collective::AllReduce, 8 << 20);
-        let version = NcclVersion::new(2, 29, 7);
-        RecordedTestbed::new(
-            &sweep,
-            "b300",
-            version,
-            &[(key, 8 << 20, 4)],
-            10.0,
-            &|_, _| None,
-            1,
-        )
-        .unwrap()
-    }
-
-    #[test]
-    fn only_what_is_on_record_can_be_tried() {
-        let mut testbed = testbed();
-        let key = testbed.keys()[0].key;
-        let guard = Guard::new(Bounds::default(), testbed.keys());
-        let ring = Choice::new(Algorithm::Ring, Protocol::Simple);
-        let tree = Choice::new(Algorithm::Tree, Protocol::Simple);
-        assert!(guard.approve_probe(key, Some(tree)).is_err());
-        let untuned = guard.approve_probe(key, None).unwrap();
-        let times = testbed.probe(&untuned, 3).unwrap();
-        assert!(
-            times.iter().all(|t| (t - times[0]).abs() < 1e-12),
-            "no made-up noise"
-        );
-        let leases = [Lease {
-            key,
-            choice: ring,
-            calls: 1,
-        }];
-        // One of four calls is more than a lease may take, but a lease has at least one.
-        let mixed = guard
-            .approve_with_leases(&Default::default(), &leases)
-            .unwrap();
-        let with = testbed.run_iteration(&mixed).unwrap();
-        let without = testbed.run_iteration(&guard.approve_untuned()).unwrap();
-        let saved = without.iteration_us - with.iteration_us;
-        assert!(
-            (saved - times[0] / 4.0).abs() < 1e-6,
-            "a quarter less on one of four calls"
-        );
-        assert!(testbed.describe().resolution > 0.0);
-    }
-
-    #[test]
-    fn a_size_between_two_recorded_ones_is_not_made_up() {
-        let sweep = read_measured_csv(SWEEP).unwrap();
-        let key = TaskKey::of(CommShape::new(8, 1), Collective::AllReduce, 9 << 20);
-        let version = NcclVersion::new(2, 29, 7);
-        let none = |_: &Cell, _: Algorithm| None;
-        let result =
-            RecordedTestbed::new(&sweep, "b300", version, &[(key, 9 << 20, 1)], 0.0, &none, 1);
-        assert!(matches!(
-            result,
-            Err(RecordedError::NotMeasured(NotMeasured::Size { .. }))
-        ));
     }
 }

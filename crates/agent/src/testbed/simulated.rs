@@ -4,21 +4,18 @@
 //! calls cost, times noise that depends on the seed and the iteration's number alone. No state
 //! carries a gain from one configuration to the next.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+mod iteration;
 
-use ccl_core::{
-    Choice, ClusterSpec, Configuration, DecisionTable, Policy, Source, TaskKey, WorkloadSpec,
-};
+use std::collections::BTreeMap;
+
+use ccl_core::{Choice, ClusterSpec, DecisionTable, Policy, Source, TaskKey, WorkloadSpec};
 use ccl_sim::iteration::{IterationError, IterationModel, IterationTime};
-use ccl_sim::noise::{Fate, NoiseModel, Scenario};
+use ccl_sim::noise::{NoiseModel, Scenario};
 use ccl_sim::{ProcessSettings, SettingsError};
 use thiserror::Error;
 
-use super::{
-    IterationSample, KeyFacts, KeySample, LeaseSample, LegalChoices, Testbed, TestbedError,
-    TestbedInfo,
-};
+use self::iteration::Known;
+use super::{IterationSample, KeyFacts, LegalChoices, Testbed, TestbedError, TestbedInfo};
 use crate::guard::{Approved, ApprovedProbe};
 
 /// Channels a communicator is opened with: all NCCL has (`MAXCHANNELS`).
@@ -27,10 +24,6 @@ const OPENED_CHANNELS: u32 = 64;
 const CHANNELS: [u32; 7] = [1, 2, 4, 8, 16, 32, 64];
 /// Chunk sizes worth asking for: 32 KiB to 2 MiB, half of NCCL's default buffer.
 const CHUNK_LOG2: std::ops::RangeInclusive<u32> = 15..=21;
-/// Blocks that the leased calls of an iteration are spread over.
-const BLOCKS: u64 = 8;
-/// Noise streams of one key: one per lease and block, the incumbent's first.
-const STREAMS_OF_KEY: u64 = 4096;
 /// How long the simulated job is down when it has to be started again, microseconds: an assumption, for
 /// a scheduler and a checkpoint that are both quick.
 const RESTART_US: f64 = 120e6;
@@ -60,12 +53,6 @@ pub struct SimulatedTestbed {
     probes: u64,
     /// The last configuration's noise-free times, and what each leased choice did to them.
     known: Option<Known>,
-}
-
-struct Known {
-    configuration: Configuration,
-    time: IterationTime,
-    with: BTreeMap<(TaskKey, Choice), IterationTime>,
 }
 
 impl SimulatedTestbed {
@@ -149,28 +136,6 @@ impl SimulatedTestbed {
         Ok(self.model.evaluate(&table))
     }
 
-    /// Noise-free times under an approved configuration and with each of its leases on all calls.
-    fn learn(&mut self, approved: &Approved) -> Result<Known, TestbedError> {
-        let configuration = approved.configuration();
-        let mut known = match self.known.take() {
-            Some(known) if known.configuration == *configuration => known,
-            _ => Known {
-                configuration: configuration.clone(),
-                time: self.evaluate(&configuration.policy)?,
-                with: BTreeMap::new(),
-            },
-        };
-        for lease in approved.leases() {
-            if let Entry::Vacant(unknown) = known.with.entry((lease.key, lease.choice)) {
-                let policy = configuration
-                    .policy
-                    .with_choice(lease.key, Some(lease.choice));
-                unknown.insert(self.evaluate(&policy)?);
-            }
-        }
-        Ok(known)
-    }
-
     /// Time of an iteration under what is approved if nothing disturbed it, microseconds: for whoever
     /// judges the agent, never shown to it.
     ///
@@ -181,57 +146,6 @@ impl SimulatedTestbed {
         let iteration_us = known.mixed_us(approved, &self.keys);
         self.known = Some(known);
         Ok(iteration_us)
-    }
-
-    /// The choices that somebody asked for and that run in an iteration.
-    fn asked_for(&self, approved: &Approved) -> Vec<(TaskKey, Choice)> {
-        let policy = &approved.configuration().policy;
-        let of_keys = self.keys.iter().filter_map(|facts| {
-            let choice = policy.choice_for(facts.key)?;
-            (approved.leased_calls(facts.key) < facts.calls).then_some((facts.key, choice))
-        });
-        let leased = approved.leases().iter().map(|l| (l.key, l.choice));
-        of_keys.chain(leased).collect()
-    }
-
-    /// What slowed calls add to an iteration, microseconds: as if nothing ran beside them.
-    fn slowed_us(&self, number: u64, approved: &Approved, known: &Known) -> f64 {
-        let policy = &approved.configuration().policy;
-        let mut added_us = 0.0;
-        for facts in &self.keys {
-            let mut add = |choice: &Choice, calls: u64, time: &IterationTime| {
-                let factor = self.scenario.calls_factor(number, facts.key, choice);
-                let call_us = time.keys.get(&facts.key).map_or(0.0, |k| k.call_us);
-                #[allow(clippy::cast_precision_loss)] // counts of calls
-                let calls = calls as f64;
-                added_us += calls * call_us * (factor - 1.0);
-            };
-            if let Some(choice) = policy.choice_for(facts.key) {
-                let left = facts.calls.saturating_sub(approved.leased_calls(facts.key));
-                add(&choice, left, &known.time);
-            }
-            for lease in approved.leases().iter().filter(|l| l.key == facts.key) {
-                if let Some(with) = known.with.get(&(lease.key, lease.choice)) {
-                    add(&lease.choice, lease.calls.min(facts.calls), with);
-                }
-            }
-        }
-        added_us
-    }
-}
-
-impl Known {
-    /// Time of an iteration some of whose calls are leased, microseconds: each lease shifts it by its
-    /// share of what it would do on all calls.
-    fn mixed_us(&self, approved: &Approved, keys: &[KeyFacts]) -> f64 {
-        let shifts = approved.leases().iter().filter_map(|lease| {
-            let with = self.with.get(&(lease.key, lease.choice))?;
-            let calls = keys.iter().find(|k| k.key == lease.key)?.calls.max(1);
-            #[allow(clippy::cast_precision_loss)] // counts of calls
-            let share = lease.calls.min(calls) as f64 / calls as f64;
-            Some(share * (with.iteration_us - self.time.iteration_us))
-        });
-        self.time.iteration_us + shifts.sum::<f64>()
     }
 }
 
@@ -267,96 +181,7 @@ impl Testbed for SimulatedTestbed {
     }
 
     fn run_iteration(&mut self, approved: &Approved) -> Result<IterationSample, TestbedError> {
-        let number = self.iteration;
-        self.iteration += 1;
-        let asked_for = self.asked_for(approved);
-        let disturbance = match self.scenario.fate_with(number, &asked_for) {
-            Fate::Runs(factor) => factor,
-            Fate::Hangs => {
-                return Err(TestbedError::Hung {
-                    waited_s: approved.deadline_us() / 1e6,
-                });
-            }
-            Fate::Fails => {
-                return Err(TestbedError::Failed {
-                    reason: "a rank died".to_owned(),
-                });
-            }
-        };
-        let known = self.learn(approved)?;
-        let mut iteration_us =
-            known.mixed_us(approved, &self.keys) + self.slowed_us(number, approved, &known);
-        let mut keys = Vec::new();
-        for (index, facts) in self.keys.iter().enumerate() {
-            let Some(time) = known.time.keys.get(&facts.key) else {
-                continue;
-            };
-            let leases: Vec<_> = approved
-                .leases()
-                .iter()
-                .filter(|l| l.key == facts.key)
-                .collect();
-            let leased: u64 = leases.iter().map(|l| l.calls).sum();
-            let left = facts.calls.saturating_sub(leased);
-            // As many blocks as the largest lease has calls, up to a few; the incumbent's calls lie
-            // around all of them. Without leases one block of everything.
-            let blocks_of = |calls: u64| BLOCKS.min(calls).max(1);
-            let blocks = leases.iter().map(|l| blocks_of(l.calls)).max().unwrap_or(1);
-            let first_stream = (index as u64 + 1) * STREAMS_OF_KEY;
-            let policy = &approved.configuration().policy;
-            let slow = |choice: Option<Choice>| {
-                choice.map_or(1.0, |c| self.scenario.calls_factor(number, facts.key, &c))
-            };
-            let sample = |mean_us: f64, lease: u64, calls: u64, blocks: u64| -> Vec<f64> {
-                let calls_of_block = (calls / blocks).max(1);
-                (0..blocks)
-                    .map(|block| {
-                        let stream = first_stream + lease * (BLOCKS + 1) + block;
-                        mean_us
-                            * self.noise.calls_factor(number, stream, calls_of_block)
-                            * disturbance
-                    })
-                    .collect()
-            };
-            let calls_us = if left == 0 {
-                Vec::new()
-            } else {
-                sample(
-                    time.call_us * slow(policy.choice_for(facts.key)),
-                    0,
-                    left,
-                    blocks,
-                )
-            };
-            let mut lease_samples = Vec::new();
-            for (lease, slot) in leases.iter().zip(1..) {
-                let Some(with) = known.with.get(&(lease.key, lease.choice)) else {
-                    continue;
-                };
-                let call_us = with.keys.get(&lease.key).map_or(f64::NAN, |k| k.call_us);
-                lease_samples.push(LeaseSample {
-                    choice: lease.choice,
-                    calls_us: sample(
-                        call_us * slow(Some(lease.choice)),
-                        slot,
-                        lease.calls,
-                        blocks_of(lease.calls),
-                    ),
-                });
-            }
-            let choice = policy
-                .choice_for(facts.key)
-                .or_else(|| self.untuned_choice(facts.key));
-            keys.push(KeySample {
-                key: facts.key,
-                calls_us,
-                choice,
-                leases: lease_samples,
-            });
-        }
-        iteration_us *= self.noise.iteration_factor(number) * disturbance;
-        self.known = Some(known);
-        Ok(IterationSample { iteration_us, keys })
+        self.next_iteration(approved)
     }
 
     fn probe(

@@ -1,4 +1,5 @@
-//! The argument `--cluster NAME|FILE`: a catalogue entry or a TOML file.
+//! The arguments that say which machine: `--cluster NAME|FILE`, a catalogue entry or a TOML file, and
+//! `--machine-spread S`.
 
 use std::path::Path;
 
@@ -31,4 +32,18 @@ pub fn load(name_or_file: &str) -> Result<ClusterSpec, CommandError> {
 fn wrong(name_or_file: &str, error: &ClusterError) -> CommandError {
     CommandError::bad_input(format!("{name_or_file}: {error}"))
         .help("cluster specifications are described in cluster/ and its JSON Schema")
+}
+
+/// How far a machine may be from its specification: `--machine-spread`.
+///
+/// # Errors
+/// A figure outside 0 to 1 (2).
+pub fn machine_spread(spread: f64) -> Result<f64, CommandError> {
+    match (0.0..=1.0).contains(&spread) {
+        true => Ok(spread),
+        false => Err(CommandError::bad_input(format!(
+            "--machine-spread {spread}: expected 0 to 1"
+        ))
+        .help("0 is the machine as it is specified; the builtin suite takes 0.12")),
+    }
 }

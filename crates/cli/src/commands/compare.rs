@@ -15,6 +15,7 @@ use ccl_agent::tuner::RunError;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::cluster_argument;
 use crate::error::{CommandError, CommandResult, ExitKind};
 use crate::output;
 
@@ -36,6 +37,10 @@ pub struct CompareArgs {
     /// Machines drawn for each task, seeds 1 to K.
     #[arg(long, value_name = "K", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     seeds: u64,
+    /// How far the true machines may be from their specification: standard deviation of the logarithm of
+    /// each figure of the hardware, 0 to 1; what the suite says by default.
+    #[arg(long, value_name = "S")]
+    machine_spread: Option<f64>,
     /// Machines worked on at a time; results do not depend on it. All processors by default.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
@@ -63,6 +68,9 @@ pub fn run(args: &CompareArgs) -> CommandResult {
             ))
             .help(format!("its tasks: {}", names.join("; "))));
         }
+    }
+    if let Some(spread) = args.machine_spread {
+        suite.machine_spread = cluster_argument::machine_spread(spread)?;
     }
     let methods = methods(&args.methods)?;
     let threads = args.threads.map_or_else(

@@ -65,12 +65,7 @@ pub fn run(args: &ObjectiveArgs) -> CommandResult {
             .help("see workload/ for examples and doc/reference/schema for the schema")
     })?;
     let nominal = cluster_argument::load(&args.cluster)?;
-    if !(0.0..=1.0).contains(&args.machine_spread) {
-        return Err(
-            CommandError::bad_input(format!("--machine-spread {}", args.machine_spread))
-                .help("give a share from 0 to 1"),
-        );
-    }
+    let spread = cluster_argument::machine_spread(args.machine_spread)?;
     let noise = match args.noise {
         Switch::On => NoiseModel::typical(args.seed),
         Switch::Off => NoiseModel::none(),
@@ -79,7 +74,7 @@ pub fn run(args: &ObjectiveArgs) -> CommandResult {
         CommandError::bad_input(format!("{path}: {error}"))
             .help("the workload needs traffic that fits the cluster")
     };
-    let drawn = perturbed_by_seed(&nominal, args.machine_spread, args.seed);
+    let drawn = perturbed_by_seed(&nominal, spread, args.seed);
     let machine = Machine::new(&workload, drawn, noise, Scenario::default())
         .map_err(|error| cannot(&error))?;
     let keys = keys_that_matter(&workload, &nominal).map_err(|error| cannot(&error))?;

@@ -16,6 +16,9 @@ pub(crate) struct Contender {
     pub(super) comparison: ScaledComparison,
     /// The value of a lease that took a key's only call, waiting for its partner.
     pub(super) unpaired_us: Option<f64>,
+    /// Pairs that its key's model was told of.
+    pub(super) told_pairs: u32,
+    /// How it ended, and why.
     pub(super) ended: Option<(Outcome, String)>,
     /// Its part of what it did together with others, as a share of the logarithm.
     pub(super) part: f64,
@@ -34,6 +37,7 @@ impl Contender {
             beside,
             comparison,
             unpaired_us: None,
+            told_pairs: 0,
             ended: None,
             part: 1.0,
             refused: None,

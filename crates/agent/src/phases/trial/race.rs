@@ -52,6 +52,11 @@ impl Tuner<'_> {
         self.racing.iter().map(|c| self.value_of(c)).sum()
     }
 
+    /// Whether any candidate is on its way.
+    pub(in crate::phases) fn is_racing(&self) -> bool {
+        !self.racing.is_empty()
+    }
+
     /// Candidates of a key that are on their way.
     pub(in crate::phases) fn racing_on(&self, key: TaskKey) -> usize {
         self.racing
@@ -66,22 +71,22 @@ impl Tuner<'_> {
         model.belief(&candidate.choice)
     }
 
-    /// The models hear what the pairs show so far.
+    /// The models hear what the pairs show so far, once: told again, a surprise would be none.
     fn tell_models(&mut self) {
-        let told: Vec<_> = self
-            .racing
-            .iter()
-            .filter(|c| c.is_undecided() && c.comparison.pairs() > 0)
-            .filter_map(|c| {
-                Some((
-                    c.candidate.key,
-                    c.candidate.choice,
-                    c.estimate()?,
-                    c.comparison.pairs(),
-                ))
-            })
-            .collect();
-        for (key, choice, estimate, pairs) in told {
+        let mut news = Vec::new();
+        for contender in self.racing.iter_mut().filter(|c| c.is_undecided()) {
+            let pairs = contender.comparison.pairs();
+            let Some(estimate) = contender
+                .estimate()
+                .filter(|_| pairs > contender.told_pairs)
+            else {
+                continue;
+            };
+            contender.told_pairs = pairs;
+            let candidate = &contender.candidate;
+            news.push((candidate.key, candidate.choice, estimate, pairs));
+        }
+        for (key, choice, estimate, pairs) in news {
             self.tell_model(key, choice, estimate, pairs);
         }
     }
@@ -89,7 +94,6 @@ impl Tuner<'_> {
     /// Keeps what is surely better, and ends what is decided or not worth going on with.
     fn settle_race(&mut self) -> Result<(), RunError> {
         let mut keys: Vec<TaskKey> = self.racing.iter().map(|c| c.candidate.key).collect();
-        keys.dedup();
         keys.sort_unstable();
         keys.dedup();
         if !self.guard.is_over() {
@@ -116,6 +120,7 @@ impl Tuner<'_> {
                 contender.beside = beside;
                 contender.comparison = self.comparison(self.pair_noise_of_iterations());
                 contender.unpaired_us = None;
+                contender.told_pairs = 0;
                 if self.value_of(&contender) < WORTH_TRYING {
                     contender.ended = Some((
                         Outcome::RolledBackNoDifference,
@@ -130,22 +135,18 @@ impl Tuner<'_> {
         Ok(())
     }
 
-    /// Of what raced on a key, the one believed best, if it is surely better than the incumbent.
+    /// Of what raced on a key and is surely better than the incumbent, keeps the one believed best.
     fn keep_best_of(&mut self, key: TaskKey) {
-        let believed = self.racing.iter().enumerate().filter_map(|(index, c)| {
+        let better = self.racing.iter().enumerate().filter_map(|(index, c)| {
             let is_candidate =
                 c.candidate.key == key && c.is_undecided() && c.comparison.pairs() > 0;
             let belief = self.belief_of(c).filter(|_| is_candidate)?;
-            Some((index, belief))
+            Some((index, belief, self.why_kept(c)?))
         });
-        let best = believed.min_by(|(_, a), (_, b)| a.mean.total_cmp(&b.mean));
-        let Some((index, _)) = best else {
-            return;
-        };
-        let Some(because) = self.why_kept(&self.racing[index]) else {
-            return;
-        };
-        self.racing[index].ended = Some((Outcome::Kept, because));
+        let best = better.min_by(|(_, a, _), (_, b, _)| a.mean.total_cmp(&b.mean));
+        if let Some((index, _, because)) = best {
+            self.racing[index].ended = Some((Outcome::Kept, because));
+        }
     }
 
     /// Why a contender is to be kept, if it is: its pairs say so, or all that is known with them.

@@ -13,12 +13,13 @@ pub(super) fn page(report: &Report) -> String {
     // Writing to a string cannot fail.
     let _ = writeln!(
         page,
-        "# Methods compared\n\nSuite `{}`: {} tasks, {} seeds each, {} evaluations a run. Written by \
-         `make compare`; every figure comes from the simulator, and none was measured on a machine.\n",
+        "# Methods compared\n\nSuite `{}`: {} tasks, {} seeds each, {} evaluations a run, \
+         machines that differ from their specification with a spread of {}. Written by `make compare`; every figure comes from the simulator, and none was measured on a machine.\n",
         report.suite,
         report.tasks.len(),
         report.seeds,
-        report.budget
+        report.budget,
+        report.machine_spread
     );
     overall(&mut page, report);
     page.push_str(

@@ -7,11 +7,12 @@ use crate::table::{Align, Table};
 /// The suite first, then task by task.
 pub(super) fn tables(report: &Report) -> String {
     let mut text = format!(
-        "suite {}: {} tasks, {} seeds, budget {}\n\n{}",
+        "suite {}: {} tasks, {} seeds, budget {}, machine spread {}\n\n{}",
         report.suite,
         report.tasks.len(),
         report.seeds,
         report.budget,
+        report.machine_spread,
         overall(report)
     );
     for (task, results) in report

@@ -1,0 +1,61 @@
+//! The workloads that are part of the program and that a suite can name.
+
+/// Name and text of each.
+pub(super) const WORKLOADS: [(&str, &str); 14] = [
+    (
+        "autoccl/llama3.1-8b",
+        include_str!("../../../../../workload/autoccl/llama3.1-8b.json"),
+    ),
+    (
+        "autoccl/phi2-2b",
+        include_str!("../../../../../workload/autoccl/phi2-2b.json"),
+    ),
+    (
+        "autoccl/torch-demo",
+        include_str!("../../../../../workload/autoccl/torch-demo.json"),
+    ),
+    (
+        "autoccl/vgg19",
+        include_str!("../../../../../workload/autoccl/vgg19.json"),
+    ),
+    (
+        "autoccl/yi-1.5-34b",
+        include_str!("../../../../../workload/autoccl/yi-1.5-34b.json"),
+    ),
+    (
+        "demo/allreduce-8gpu",
+        include_str!("../../../../../workload/demo/allreduce-8gpu.json"),
+    ),
+    (
+        "demo/already-optimal",
+        include_str!("../../../../../workload/demo/already-optimal.json"),
+    ),
+    (
+        "modern/llama3-70b-3d",
+        include_str!("../../../../../workload/modern/llama3-70b-3d.json"),
+    ),
+    (
+        "modern/llama3-8b-fsdp",
+        include_str!("../../../../../workload/modern/llama3-8b-fsdp.json"),
+    ),
+    (
+        "modern/nccl-tests-sweep",
+        include_str!("../../../../../workload/modern/nccl-tests-sweep.json"),
+    ),
+    (
+        "modern/qwen3-30b-a3b-moe",
+        include_str!("../../../../../workload/modern/qwen3-30b-a3b-moe.json"),
+    ),
+    (
+        "suite/ddp-buckets",
+        include_str!("../../../../../suite/ddp-buckets.json"),
+    ),
+    (
+        "suite/gradients-multi-node",
+        include_str!("../../../../../suite/gradients-multi-node.json"),
+    ),
+    (
+        "suite/mostly-compute",
+        include_str!("../../../../../suite/mostly-compute.json"),
+    ),
+];
