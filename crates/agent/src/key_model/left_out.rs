@@ -126,7 +126,8 @@ impl KeyModel {
         let before = self.size();
         let kept = self.pruning.kept(parameter);
         let runs = self.running_point().and_then(|p| p.level(parameter));
-        let keep = runs.or_else(|| kept.first().copied())?;
+        // Where what runs does not have the parameter at all, any level will do, and none at an end.
+        let keep = runs.or_else(|| kept.get(kept.len() / 2).copied())?;
         let done = match level {
             Some(level) => self.pruning.drop_levels(Dropped {
                 parameter,

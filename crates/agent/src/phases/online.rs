@@ -170,7 +170,7 @@ impl Tuner<'_> {
                 "{} candidates tried, {kept} kept; all that is left is expected to save {:.3} % of the \
                  iteration for every iteration it takes, less than the {:.3} % worth going on for",
                 self.counts.trials,
-                100.0 * left,
+                100.0 * left.max(0.0),
                 100.0 * WORTH_GOING_ON
             ),
         )
