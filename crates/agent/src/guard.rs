@@ -11,6 +11,7 @@ mod catalogue;
 mod exposure;
 mod failures;
 mod refusal;
+mod restarts;
 mod risk;
 #[cfg(test)]
 mod tests;
@@ -24,8 +25,9 @@ use ccl_memory::RuleRecord;
 use self::books::Books;
 use self::exposure::{Exposure, Exposures};
 use self::failures::Failures;
+use self::restarts::Restarts;
 use crate::testbed::KeyFacts;
-pub use approved::{Approved, ApprovedProbe, Lease};
+pub use approved::{Approved, ApprovedProbe, ApprovedRestart, Lease};
 pub use failures::{Blame, Failure, Suspect};
 pub use refusal::Refusal;
 pub use risk::{Foreseen, Risk, RiskClass};
@@ -109,6 +111,7 @@ pub struct Guard {
     books: Books,
     failures: Failures,
     exposures: Exposures,
+    restarts: Restarts,
 }
 
 impl Guard {
@@ -122,6 +125,7 @@ impl Guard {
             books: Books::default(),
             failures: Failures::default(),
             exposures: Exposures::new(),
+            restarts: Restarts::default(),
         }
     }
 
@@ -163,9 +167,14 @@ impl Guard {
         self.books.baseline_us = Some(baseline_us);
     }
 
-    /// Untuned NCCL: always allowed.
+    /// NCCL's own choices in the environment the job runs in: always allowed. It is untuned NCCL unless the
+    /// job was started again with something else.
     pub fn approve_untuned(&self) -> Approved {
-        self.approved(&Configuration::default(), &[], &[])
+        let configuration = Configuration {
+            environment: self.restarts.running.clone(),
+            ..Configuration::default()
+        };
+        self.approved(&configuration, &[], &[])
     }
 
     /// Lets a configuration run on all calls.
@@ -273,8 +282,8 @@ impl Guard {
         if let Some(context) = &self.catalogue {
             catalogue::check_variables(&configuration.environment, context)?;
         }
-        if let Some(name) = configuration.environment.variables.keys().next() {
-            return Err(Refusal::NeedsRestart { name: name.clone() });
+        if let Some(name) = self.restarts.differs(&configuration.environment) {
+            return Err(Refusal::NeedsRestart { name });
         }
         configuration.policy.compile()?;
         for facts in self.keys.values() {

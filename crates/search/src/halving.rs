@@ -190,6 +190,11 @@ impl Halving {
         self.runners.get(candidate).map(|r| r.standing)
     }
 
+    /// Median of candidate / incumbent of a candidate so far; `None` before its first pair.
+    pub fn ratio(&self, candidate: usize) -> Option<f64> {
+        self.runners.get(candidate)?.comparison.median_ratio()
+    }
+
     /// Iterations told, of incumbent and candidates.
     pub fn iterations(&self) -> u32 {
         self.iterations
