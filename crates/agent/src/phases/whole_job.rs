@@ -54,12 +54,6 @@ impl Tuner<'_> {
         if planned.is_empty() {
             return Ok(());
         }
-        self.advice.retain(|advice| {
-            let is_tried = |c: &EnvironmentCandidate| {
-                c.environment.get(&advice.variable) == Some(advice.value.as_str())
-            };
-            !planned.iter().any(is_tried)
-        });
         self.race_environments(planned)
     }
 
@@ -128,6 +122,11 @@ impl Tuner<'_> {
             let standing = race.standing(index).unwrap_or(Standing::Failed);
             let event = judged(runner, standing, race.ratio(index), winner == Some(index));
             self.emit(event)?;
+            if race.ratio(index).is_some() || runner.out.is_some() {
+                let environment = &runner.configuration.environment;
+                self.advice
+                    .retain(|a| environment.get(&a.variable) != Some(a.value.as_str()));
+            }
         }
         if let Some(runner) = winner.and_then(|w| runners.into_iter().nth(w)) {
             self.incumbent.environment = runner.configuration.environment;
@@ -205,6 +204,10 @@ fn judged(runner: &Runner, standing: Standing, ratio: Option<f64>, is_winner: bo
         Standing::In if is_winner => (
             Outcome::Kept,
             "surely faster: the final comparison decides".to_owned(),
+        ),
+        Standing::In if ratio.is_none() => (
+            Outcome::RolledBackNoDifference,
+            "the race ended before it was tried".to_owned(),
         ),
         Standing::In => (
             Outcome::RolledBackNoDifference,
