@@ -64,16 +64,15 @@ impl Expectation {
         self
     }
 
-    /// Time of an iteration under a policy where a job starts with these variables, microseconds; `None`
-    /// where the workload is not known or the simulator does not model one of them.
-    pub fn iteration_us_in(&self, environment: &Environment, policy: &Policy) -> Option<f64> {
+    /// The iteration where a job starts with these variables; `None` where the workload is not known or the
+    /// simulator does not model one of them.
+    pub fn iteration_in(&self, environment: &Environment) -> Option<IterationModel> {
         let (workload, cluster) = self.job.as_ref()?;
         let settings = ProcessSettings {
             opened_channels: self.settings.opened_channels,
             ..ProcessSettings::from_environment(environment).ok()?
         };
-        let model = IterationModel::new(workload, cluster, &settings).ok()?;
-        Some(model.evaluate(&policy.compile().ok()?).iteration_us)
+        IterationModel::new(workload, cluster, &settings).ok()
     }
 
     /// Time of an iteration under a policy, microseconds, where the workload is known.

@@ -155,6 +155,8 @@ pub struct Tuner<'a> {
     pub(crate) situation: Situation,
     pub(crate) expectation: Expectation,
     pub(crate) incumbent: Configuration,
+    /// What won the race of environments, until the verdict.
+    pub(crate) environment: Option<Configuration>,
     pub(crate) models: BTreeMap<TaskKey, KeyModel>,
     pub(crate) arbiter: Arbiter,
     /// Candidates on leased calls that are not decided yet.
@@ -230,6 +232,7 @@ impl<'a> Tuner<'a> {
             rule_mind,
             expectation,
             incumbent: Configuration::default(),
+            environment: None,
             models: BTreeMap::new(),
             arbiter: Arbiter::default(),
             racing: Vec::new(),

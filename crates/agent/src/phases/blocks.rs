@@ -7,7 +7,7 @@
 //! order in which connections are opened), of which two or four restarts are a small sample. Pairs of one
 //! block share all that, so the interval holds for these starts and not for every start to come.
 
-use ccl_core::{Configuration, Environment, Verdict};
+use ccl_core::{Configuration, Verdict};
 use ccl_search::{Decision, SequentialComparison, median};
 
 use super::restart::{Start, in_words};
@@ -32,14 +32,14 @@ enum Turn {
 }
 
 impl Tuner<'_> {
-    /// Compares the incumbent with untuned NCCL in blocks and says whether it is faster; the job then runs it.
-    /// Where it is not, the job is as it came, and the incumbent has no environment any more.
+    /// Compares a configuration with untuned NCCL in blocks and says whether it is faster; it then is the
+    /// incumbent, and the job runs it. Where it is not, the job is as it came.
     pub(super) fn keep_environment(
         &mut self,
+        best: Configuration,
         found: &mut Comparison,
         alpha: f64,
     ) -> Result<bool, RunError> {
-        let best = self.incumbent.clone();
         let mut comparison = SequentialComparison::new(alpha, self.options.minimum_effect);
         let mut agree = true;
         for _ in 0..MOST_TURNS {
@@ -65,11 +65,11 @@ impl Tuner<'_> {
         if found.verdict == Verdict::Faster {
             let because = format!("{} is faster: it stays", in_words(&best.environment));
             if let Start::Runs(_) = self.restart_with(&best, true, &because)? {
+                self.incumbent = best;
                 return Ok(true);
             }
             found.verdict = Verdict::NoDifference;
         }
-        self.incumbent.environment = Environment::default();
         self.go_back("the environment is not clearly faster")?;
         Ok(false)
     }

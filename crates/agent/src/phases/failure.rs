@@ -5,9 +5,7 @@
 //! search ends. Where nothing was on trial, what was kept has to go at once, but no later run is told: it
 //! ran well for a while, and machines fail by themselves.
 
-use ccl_core::{
-    Choice, Configuration, Environment, RolledBackTo, SuspectChoice, TaskKey, TraceEvent,
-};
+use ccl_core::{Choice, Configuration, RolledBackTo, SuspectChoice, TaskKey, TraceEvent};
 use ccl_memory::{FailureRecord, RuleKind, RuleRecord};
 
 use crate::guard::{Approved, Blame, Failure, Suspect};
@@ -26,8 +24,7 @@ impl Tuner<'_> {
         error: TestbedError,
     ) -> Result<TestbedError, RunError> {
         let environment = &approved.configuration().environment;
-        let is_plain = |e: &Environment| e.variables.is_empty();
-        if !is_plain(environment) || !is_plain(&self.incumbent.environment) {
+        if !environment.variables.is_empty() {
             return self.roll_back_environment(environment, error);
         }
         let failure = self.guard.fail(approved, &error.to_string());

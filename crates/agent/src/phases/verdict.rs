@@ -98,7 +98,7 @@ impl Tuner<'_> {
             untuned_us: Vec::new(),
             best_us: Vec::new(),
         };
-        if !self.incumbent.is_untuned() {
+        if !self.incumbent.is_untuned() || self.environment.is_some() {
             self.run_pairs(&mut found)?;
         }
         let Comparison {
@@ -117,11 +117,14 @@ impl Tuner<'_> {
 
     fn run_pairs(&mut self, found: &mut Comparison) -> Result<(), RunError> {
         let mut alpha = self.options.alpha;
-        if !self.incumbent.environment.variables.is_empty() {
-            // Where there is a policy beside it, that gets a chance of its own: the two share the level.
-            let is_alone = self.incumbent.policy.rules.is_empty();
-            alpha /= if is_alone { 1.0 } else { 2.0 };
-            if self.keep_environment(found, alpha)? || self.incumbent.is_untuned() {
+        if let Some(best) = self.environment.take() {
+            // What was found without a restart gets a chance of its own: the two share the level.
+            alpha /= if self.incumbent.is_untuned() {
+                1.0
+            } else {
+                2.0
+            };
+            if self.keep_environment(best, found, alpha)? || self.incumbent.is_untuned() {
                 return Ok(());
             }
             found.untuned_us.clear();

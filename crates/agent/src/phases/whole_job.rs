@@ -5,17 +5,17 @@
 //! the restarts allow for are raced by [`Halving`]. A stretch of the race is half of the incumbent's
 //! iterations, a restart, the candidate's, a restart back, and the other half, paired in order: a drift
 //! that goes on in one direction favours neither. It cannot control for a drift that turns within a
-//! stretch, nor for what differs from start to start; the winner only becomes a part of what the final
-//! comparison holds against untuned NCCL, over starts of its own.
+//! stretch, nor for what differs from start to start; the winner only becomes what the final comparison
+//! holds against untuned NCCL, over starts of its own.
 //!
-//! The policy found per call runs in all of it. What else that environment would make possible per call is not
-//! searched.
+//! What an environment would make possible per call is not searched anew.
 
 mod candidates;
 
-use ccl_core::{Configuration, EnvironmentCandidate, Outcome, TraceEvent};
+use ccl_core::{Configuration, Outcome, TraceEvent};
 use ccl_search::{Halving, HalvingOptions, Outcome as Winner, Standing, Stretch};
 
+use self::candidates::Planned;
 use super::blocks::RESTARTS_OF_VERDICT;
 use super::restart::{Start, in_words};
 use crate::tuner::{RunError, Tuner};
@@ -36,8 +36,8 @@ struct Runner {
 }
 
 impl Tuner<'_> {
-    /// Races environments, if there are restarts to spend; the winner becomes a part of the incumbent, which
-    /// the job does not run before the final comparison.
+    /// Races environments, if there are restarts to spend; the winner is put forward for the verdict, and the
+    /// job runs what it did before.
     ///
     /// # Errors
     /// A job that is no more, or a trace that cannot be written.
@@ -48,7 +48,7 @@ impl Tuner<'_> {
         }
         let (planned, because) = self.plan_restarts();
         self.emit(TraceEvent::EnvironmentsChosen {
-            candidates: planned.clone(),
+            candidates: planned.iter().map(|p| p.candidate.clone()).collect(),
             because,
         })?;
         if planned.is_empty() {
@@ -58,7 +58,7 @@ impl Tuner<'_> {
     }
 
     /// Which environments are raced, and why these; none where that is not possible.
-    fn plan_restarts(&self) -> (Vec<EnvironmentCandidate>, String) {
+    fn plan_restarts(&self) -> (Vec<Planned>, String) {
         let Some(terms) = self.testbed.restart_terms() else {
             return (
                 Vec::new(),
@@ -85,22 +85,18 @@ impl Tuner<'_> {
         (planned, because)
     }
 
-    fn race_environments(&mut self, planned: Vec<EnvironmentCandidate>) -> Result<(), RunError> {
+    fn race_environments(&mut self, planned: Vec<Planned>) -> Result<(), RunError> {
         let options = HalvingOptions {
             budget_iterations: 2 * PAIRS_OF_STRETCH * stretches(planned.len()),
             worst: self.guard.bounds().worst_iteration_ratio,
             alpha: RACE_ALPHA,
             minimum_effect: self.options.minimum_effect,
         };
-        let policy = self.incumbent.policy.clone();
-        let with_policy = |p: EnvironmentCandidate| Runner {
-            configuration: Configuration {
-                environment: p.environment,
-                policy: policy.clone(),
-            },
+        let runner = |p: Planned| Runner {
+            configuration: p.configuration,
             out: None,
         };
-        let mut runners: Vec<Runner> = planned.into_iter().map(with_policy).collect();
+        let mut runners: Vec<Runner> = planned.into_iter().map(runner).collect();
         // There is a pair for every stretch: it cannot be too small.
         let Ok(mut race) = Halving::new(runners.len(), &options) else {
             return Ok(());
@@ -128,9 +124,8 @@ impl Tuner<'_> {
                     .retain(|a| environment.get(&a.variable) != Some(a.value.as_str()));
             }
         }
-        if let Some(runner) = winner.and_then(|w| runners.into_iter().nth(w)) {
-            self.incumbent.environment = runner.configuration.environment;
-        }
+        let winner = winner.and_then(|w| runners.into_iter().nth(w));
+        self.environment = winner.map(|runner| runner.configuration);
         Ok(())
     }
 
@@ -211,7 +206,7 @@ fn judged(runner: &Runner, standing: Standing, ratio: Option<f64>, is_winner: bo
         ),
         Standing::In => (
             Outcome::RolledBackNoDifference,
-            "not surely faster".to_owned(),
+            "not surely faster, or less so than another".to_owned(),
         ),
         Standing::Failed => (
             Outcome::RolledBackFailed,

@@ -84,7 +84,10 @@ pub(super) fn result(summary: &Summary, folder: &Path, rules: &Path) -> String {
         format!(
             "{} iterations, {:.2} iterations' worth of slow-down, slowest {:.2} times the baseline; \
              {} choices timed outside the job",
-            cost.iterations, cost.regret_iterations, cost.worst_iteration_ratio, cost.probes
+            cost.iterations,
+            cost.regret_iterations - cost.restart_iterations,
+            cost.worst_iteration_ratio,
+            cost.probes
         ),
     );
     if cost.restarts > 0 {
@@ -92,7 +95,7 @@ pub(super) fn result(summary: &Summary, folder: &Path, rules: &Path) -> String {
             &mut text,
             "restarts",
             format!(
-                "{}, {:.1} iterations' worth of time, part of the slow-down above",
+                "{}, {:.1} iterations' worth of time beside that",
                 cost.restarts, cost.restart_iterations
             ),
         );
