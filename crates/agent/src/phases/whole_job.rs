@@ -21,8 +21,8 @@ use super::restart::{Start, in_words};
 use crate::tuner::{RunError, Tuner};
 
 /// Pairs of a candidate that there are for each of its stretches: as many as it takes to be sure where all
-/// but one agree.
-const PAIRS_OF_STRETCH: u32 = 12;
+/// but two agree. Iterations are cheap beside a restart.
+const PAIRS_OF_STRETCH: u32 = 16;
 /// Restarts of a stretch: there and back.
 const RESTARTS_OF_STRETCH: u32 = 2;
 /// Chance that the race ends with a candidate that is not faster; the verdict does not depend on it.
