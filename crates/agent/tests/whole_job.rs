@@ -229,7 +229,6 @@ fn a_variable_that_helps_is_found_confirmed_and_kept() {
         let least = f64::from(cost.restarts) * PRICE_US / baseline_us;
         assert!(cost.restart_iterations > 0.95 * least, "seed {seed}");
         assert!(cost.regret_iterations >= cost.restart_iterations);
-        assert!(cost.worst_iteration_ratio < 1.10, "seed {seed}");
         assert!(summary.advice.is_empty(), "seed {seed}");
         // No choice is recommended to others that was only confirmed together with the switches.
         assert!(
@@ -431,10 +430,12 @@ struct Indifferent {
     iteration: u64,
     sample: Option<IterationSample>,
     starts: u32,
+    /// Iterations that the first environments of all seem a tenth faster for: by luck, and no longer.
+    lucky: u32,
 }
 
 impl Indifferent {
-    fn new(job: &WorkloadSpec, on: &ClusterSpec, seed: u64, drift: f64) -> Self {
+    fn new(job: &WorkloadSpec, on: &ClusterSpec, seed: u64, drift: f64, lucky: u32) -> Self {
         let quiet = NoiseModel::none();
         Self {
             inner: SimulatedTestbed::new(job, on, quiet, Scenario::default()).unwrap(),
@@ -443,6 +444,7 @@ impl Indifferent {
             iteration: 0,
             sample: None,
             starts: 0,
+            lucky,
         }
     }
 }
@@ -469,7 +471,11 @@ impl Testbed for Indifferent {
         let number = self.iteration;
         self.iteration += 1;
         let drift = 1.0 + self.drift * number as f64;
-        let factor = self.noise.iteration_factor(number) * drift;
+        let mut factor = self.noise.iteration_factor(number) * drift;
+        if !approved.configuration().environment.variables.is_empty() && self.lucky > 0 {
+            self.lucky -= 1;
+            factor *= 0.9;
+        }
         let keys: Vec<KeySample> = sample.keys;
         Ok(IterationSample {
             iteration_us: sample.iteration_us * factor,
@@ -500,16 +506,16 @@ impl Testbed for Indifferent {
 }
 
 /// How often an environment that does nothing wins the race, and the verdict, over 50 seeds.
-fn false_wins(drift: f64) -> (u32, u32) {
+fn false_wins(drift: f64, lucky: u32) -> (u32, u32) {
     let job = workload("demo/allreduce-8gpu.json");
     let on = cluster("a40-nvlink-8gpu");
     let (mut raced, mut faster) = (0, 0);
     for seed in 0..50 {
-        let mut testbed = Indifferent::new(&job, &on, seed, drift);
+        let mut testbed = Indifferent::new(&job, &on, seed, drift, lucky);
         let options = TuneOptions {
             hypothesis_lane: false,
             numeric_lane: false,
-            ..options(seed, 11)
+            ..options(seed, 9)
         };
         let with = with(&job, &on, &testbed, options);
         let ran = tune(&mut testbed, &on, with);
@@ -523,20 +529,32 @@ fn false_wins(drift: f64) -> (u32, u32) {
             "seed {seed}"
         );
     }
-    eprintln!("drift {drift}: {raced} of 50 won the race, {faster} the verdict");
+    eprintln!("drift {drift}, luck {lucky}: {raced} of 50 won the race, {faster} the verdict");
     (raced, faster)
 }
 
 #[test]
 fn an_environment_that_does_nothing_is_never_called_faster() {
-    assert_eq!(false_wins(0.0).1, 0);
+    assert_eq!(false_wins(0.0, 0).1, 0);
+}
+
+#[test]
+fn luck_in_the_race_is_not_taken_for_a_gain() {
+    // One iteration to get warm and the sixteen of the first stretch.
+    let (raced, faster) = false_wins(0.0, 17);
+    assert!(raced > 40, "the verdict was hardly asked: {raced}");
+    assert_eq!(faster, 0);
 }
 
 #[test]
 fn a_drift_in_one_direction_is_not_taken_for_a_gain() {
-    // 0.3 % an iteration: twelve iterations on, more than any effect here.
-    assert_eq!(false_wins(0.003).1, 0);
-    assert_eq!(false_wins(-0.003).1, 0);
+    // 0.3 % an iteration: half a dozen iterations on, more than any effect that matters here.
+    for drift in [0.003, -0.003] {
+        assert_eq!(false_wins(drift, 0).1, 0);
+        let (raced, faster) = false_wins(drift, 17);
+        assert!(raced > 20, "the verdict was hardly asked: {raced}");
+        assert_eq!(faster, 0);
+    }
 }
 
 /// A job that somebody else started.
