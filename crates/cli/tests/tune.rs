@@ -171,11 +171,20 @@ fn variables_that_help_are_tried_where_restarts_are_allowed_and_written_to_a_fil
 fn restarts_are_refused_where_nobody_can_make_them() {
     let folder = tempfile::tempdir().unwrap();
     let artifacts = folder.path().join("artifacts");
+    let sweep = folder.path().join("sweep.csv");
+    let sizes = (22..=28).map(|log2| 1_u64 << log2);
+    let rows = sizes.flat_map(|bytes| {
+        ["default,,300.0", "Ring,Simple,400.0"]
+            .map(|ran| format!("B300,8,1,8,AllReduce,{bytes},{ran}\n"))
+    });
+    let header = "gpu,gpus_per_node,nodes,ranks,collective,bytes,algorithm,protocol,busbw_gbs\n";
+    fs::write(&sweep, header.to_owned() + &rows.collect::<String>()).unwrap();
     let mut command = ccl_agent();
     command
         .args(["tune", "--testbed", "recorded", "--restarts", "5"])
         .args(["--workload", "workload/demo/allreduce-8gpu.json"])
-        .args(["--cluster", "RECORDED_CLUSTER", "--data", "RECORDED_DATA"])
+        .args(["--cluster", "hgx-b300", "--data"])
+        .arg(&sweep)
         .arg("--artifacts")
         .arg(&artifacts);
     let said = refused(&mut command, &artifacts);
