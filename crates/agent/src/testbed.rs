@@ -3,7 +3,8 @@
 //! Simulation, recorded sweeps, a micro-benchmark and a running job look the same from here, but
 //! every result carries its [`Source`], and what a testbed cannot do it refuses by name instead
 //! of making something up. Nothing reaches a testbed except through [`crate::guard`]: the only
-//! arguments it accepts are [`Approved`], [`ApprovedProbe`] and [`ApprovedRestart`], which only the guard can make.
+//! arguments it accepts are [`Approved`], [`ApprovedProbe`] and [`ApprovedRestart`], which only the
+//! guard can make.
 
 mod live;
 mod recorded;

@@ -5,7 +5,7 @@
 //! 2013; Jamieson and Talwalkar, "Non-stochastic best arm identification and hyperparameter
 //! optimization", AISTATS 2016). Each is compared in pairs with what runs now, which
 //! keeps drift out; one that is surely slower is dropped before its time is up. It does not run
-//! anything, and does not know what a restart costs: one stretch of pairs is one restart.
+//! anything, and does not know what a restart costs: one stretch of pairs is one restart there and one back.
 
 use ccl_core::Interval;
 use thiserror::Error;

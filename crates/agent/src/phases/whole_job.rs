@@ -43,7 +43,7 @@ impl Tuner<'_> {
     /// A job that is no more, or a trace that cannot be written.
     pub(super) fn try_whole_job(&mut self) -> Result<(), RunError> {
         let is_over = self.is_interrupted() || self.fault.is_some();
-        if self.options.restarts == 0 || is_over || self.guard.exhausted().is_some() {
+        if self.options.restarts == 0 || is_over {
             return Ok(());
         }
         let (planned, because) = self.plan_restarts();
@@ -65,6 +65,9 @@ impl Tuner<'_> {
                 "this testbed cannot start the job again".to_owned(),
             );
         };
+        if let Some(refusal) = self.guard.exhausted() {
+            return (Vec::new(), refusal.to_string());
+        }
         let left = self.guard.restarts_left(terms.price_us);
         let room = most_candidates(left);
         if room == 0 {
@@ -97,9 +100,14 @@ impl Tuner<'_> {
             out: None,
         };
         let mut runners: Vec<Runner> = planned.into_iter().map(runner).collect();
-        // There is a pair for every stretch: it cannot be too small.
-        let Ok(mut race) = Halving::new(runners.len(), &options) else {
-            return Ok(());
+        let mut race = match Halving::new(runners.len(), &options) {
+            Ok(race) => race,
+            Err(error) => {
+                return self.emit(TraceEvent::EnvironmentsChosen {
+                    candidates: Vec::new(),
+                    because: error.to_string(),
+                });
+            }
         };
         while let Some(stretch) = race.ask() {
             let Some(runner) = runners.get_mut(stretch.candidate) else {
