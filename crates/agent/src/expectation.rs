@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use ccl_core::{Choice, ClusterSpec, CommShape, Policy, WorkloadSpec};
+use ccl_core::{Choice, ClusterSpec, CommShape, Environment, Policy, WorkloadSpec};
 use ccl_sim::hardware::Hardware;
 use ccl_sim::iteration::IterationModel;
 use ccl_sim::nccl::{Model, System};
@@ -27,6 +27,8 @@ pub struct Expectation {
     gpus_per_node: u32,
     settings: ProcessSettings,
     iteration: Option<IterationModel>,
+    /// What the iteration is made from: once more for every other environment.
+    job: Option<(WorkloadSpec, ClusterSpec)>,
 }
 
 impl Expectation {
@@ -49,6 +51,7 @@ impl Expectation {
             gpus_per_node: cluster.gpus_per_node,
             settings,
             iteration: None,
+            job: None,
         }
     }
 
@@ -57,7 +60,19 @@ impl Expectation {
     #[must_use]
     pub fn with_workload(mut self, workload: &WorkloadSpec, cluster: &ClusterSpec) -> Self {
         self.iteration = IterationModel::new(workload, cluster, &self.settings).ok();
+        self.job = Some((workload.clone(), cluster.clone()));
         self
+    }
+
+    /// The iteration where a job starts with these variables; `None` where the workload is not known or the
+    /// simulator does not model one of them.
+    pub fn iteration_in(&self, environment: &Environment) -> Option<IterationModel> {
+        let (workload, cluster) = self.job.as_ref()?;
+        let settings = ProcessSettings {
+            opened_channels: self.settings.opened_channels,
+            ..ProcessSettings::from_environment(environment).ok()?
+        };
+        IterationModel::new(workload, cluster, &settings).ok()
     }
 
     /// Time of an iteration under a policy, microseconds, where the workload is known.

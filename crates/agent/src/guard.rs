@@ -15,6 +15,7 @@ mod catalogue;
 mod exposure;
 mod failures;
 mod refusal;
+mod restarts;
 mod risk;
 #[cfg(test)]
 mod tests;
@@ -28,8 +29,9 @@ use ccl_memory::RuleRecord;
 use self::books::Books;
 use self::exposure::Exposures;
 use self::failures::Failures;
+use self::restarts::Restarts;
 use crate::testbed::KeyFacts;
-pub use approved::{Approved, ApprovedProbe, Lease};
+pub use approved::{Approved, ApprovedProbe, ApprovedRestart, Lease};
 pub use bounds::Bounds;
 pub use failures::{Blame, Failure, Suspect};
 pub use refusal::Refusal;
@@ -45,6 +47,7 @@ pub struct Guard {
     books: Books,
     failures: Failures,
     exposures: Exposures,
+    restarts: Restarts,
 }
 
 impl Guard {
@@ -58,6 +61,7 @@ impl Guard {
             books: Books::default(),
             failures: Failures::default(),
             exposures: Exposures::new(),
+            restarts: Restarts::default(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The three phases of a run, and the trial that the second one is made of.
 
 mod after;
+mod blocks;
 mod diagnosis;
 mod failure;
 mod knowledge;
@@ -8,11 +9,13 @@ mod models;
 mod offline;
 mod online;
 mod proposals;
+mod restart;
 mod risk;
 mod screen;
 mod trial;
 mod verdict;
 mod watch;
+mod whole_job;
 
 use ccl_core::{Phase, TraceEvent};
 
@@ -37,6 +40,7 @@ impl Tuner<'_> {
             phase: Phase::Online,
         })?;
         let stopped = self.online()?;
+        self.try_whole_job()?;
         self.emit(TraceEvent::PhaseStarted {
             phase: Phase::After,
         })?;

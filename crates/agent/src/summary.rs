@@ -36,7 +36,7 @@ pub struct Best {
 pub struct TuningCost {
     /// Iterations of the job that ran during tuning, baseline and final comparison included.
     pub iterations: u64,
-    /// Sum over them of (time / baseline - 1), where positive.
+    /// Sum over them of (time / baseline - 1), where positive, and what failures and restarts took.
     pub regret_iterations: f64,
     /// The slowest of them, as a ratio to the baseline.
     pub worst_iteration_ratio: f64,
@@ -44,6 +44,13 @@ pub struct TuningCost {
     pub probes: u32,
     /// What that took, in iterations of the job.
     pub probe_iterations: f64,
+    /// Times the job was started again on purpose.
+    #[serde(default)]
+    pub restarts: u32,
+    /// What that took, in iterations of the job, the first one after each included as far as it was slower; a
+    /// part of the regret.
+    #[serde(default)]
+    pub restart_iterations: f64,
 }
 
 /// What could have been found.
@@ -136,7 +143,7 @@ pub struct Summary {
     /// What is broken, if that is why nothing was tuned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diagnosis: Option<Diagnosis>,
-    /// What could be set before the job starts again; none of it was tried.
+    /// What could be set before the job starts again; none of it was tried in this run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub advice: Vec<Advice>,
     /// What a reader must know about the testbed.

@@ -3,7 +3,8 @@
 //! Simulation, recorded sweeps, a micro-benchmark and a running job look the same from here, but
 //! every result carries its [`Source`], and what a testbed cannot do it refuses by name instead
 //! of making something up. Nothing reaches a testbed except through [`crate::guard`]: the only
-//! arguments it accepts are [`Approved`] and [`ApprovedProbe`], which only the guard can make.
+//! arguments it accepts are [`Approved`], [`ApprovedProbe`] and [`ApprovedRestart`], which only the
+//! guard can make.
 
 mod live;
 mod recorded;
@@ -15,10 +16,10 @@ pub use recorded::{RecordedError, RecordedTestbed};
 pub use signals::{LateRank, Signals, wait_for_ranks};
 pub use simulated::{SimulatedError, SimulatedTestbed};
 
-use ccl_core::{Algorithm, Choice, NcclVersion, Protocol, Source, TaskKey};
+use ccl_core::{Algorithm, Choice, Environment, NcclVersion, Protocol, Source, TaskKey};
 use thiserror::Error;
 
-use crate::guard::{Approved, ApprovedProbe};
+use crate::guard::{Approved, ApprovedProbe, ApprovedRestart};
 
 /// What a testbed is and can do.
 #[derive(Clone, Debug, PartialEq)]
@@ -122,6 +123,17 @@ pub struct IterationSample {
     pub keys: Vec<KeySample>,
 }
 
+/// What starting the job again would mean.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RestartTerms {
+    /// How long the job would be down, microseconds: expected, not promised.
+    pub price_us: f64,
+    /// The variables of NCCL that the job itself starts with.
+    pub own: Environment,
+    /// The variables that a restart can set.
+    pub variables: Vec<&'static str>,
+}
+
 /// Why an iteration gave no figure.
 #[derive(Clone, Debug, PartialEq, Error)]
 pub enum TestbedError {
@@ -216,8 +228,30 @@ pub trait Testbed {
         Ok(())
     }
 
-    /// After a failure or a hang: the job goes on with this, which ran before without one. How long the job
-    /// was down, microseconds, beside what was waited for.
+    /// What starting the job again would mean; `None` where it cannot be: a job that somebody else started,
+    /// or figures that were taken once.
+    fn restart_terms(&self) -> Option<RestartTerms> {
+        None
+    }
+
+    /// Ends the job and starts it again from where it was, with these variables set beside its own and
+    /// nothing else: what an earlier restart set is gone. The keys stay the same, but what is possible
+    /// on them may not. How long the job was down, microseconds.
+    ///
+    /// # Errors
+    /// A job that does not come back ([`TestbedError::is_harm`]); or one that cannot be started again, or
+    /// not with these variables: it then runs on as it was.
+    fn restart(&mut self, _approved: &ApprovedRestart) -> Result<f64, TestbedError> {
+        Err(TestbedError::NotMeasurable {
+            reason: format!(
+                "the {} testbed cannot start the job again",
+                self.describe().kind
+            ),
+        })
+    }
+
+    /// After a failure or a hang: the job goes on with this, its environment included, which ran before
+    /// without one. How long the job was down, microseconds, beside what was waited for.
     ///
     /// # Errors
     /// A job that cannot be brought back.

@@ -48,6 +48,9 @@ pub struct TuneOptions {
     /// Iterations the whole job is expected to have, where that is known: the regret budget is a share of
     /// them.
     pub expected_iterations: Option<u64>,
+    /// Most times the job may be started again to try variables that NCCL reads once; 0 is never. Trying one
+    /// takes at least five: there and back, and three for the final comparison.
+    pub restarts: u32,
     /// Iterations that the configuration is watched for after the verdict.
     pub watch_iterations: u64,
     /// Most pairs of the final comparison.
@@ -75,6 +78,7 @@ impl Default for TuneOptions {
             minimum_effect: 0.005,
             baseline_iterations: 1,
             expected_iterations: None,
+            restarts: 0,
             watch_iterations: 0,
             final_pairs: 40,
             probe_iterations: 1.0,
@@ -151,6 +155,8 @@ pub struct Tuner<'a> {
     pub(crate) situation: Situation,
     pub(crate) expectation: Expectation,
     pub(crate) incumbent: Configuration,
+    /// What won the race of environments, until the verdict.
+    pub(crate) environment: Option<Configuration>,
     pub(crate) models: BTreeMap<TaskKey, KeyModel>,
     pub(crate) arbiter: Arbiter,
     /// Candidates on leased calls that are not decided yet.
@@ -203,6 +209,7 @@ impl<'a> Tuner<'a> {
             .with_catalogue(catalogue)
             .with_untuned(untuned)
             .for_iterations(options.expected_iterations)
+            .with_restarts(options.restarts)
             .remembering(&remembered, &context);
         let options = TuneOptions {
             minimum_effect: options.minimum_effect.max(info.resolution),
@@ -225,6 +232,7 @@ impl<'a> Tuner<'a> {
             rule_mind,
             expectation,
             incumbent: Configuration::default(),
+            environment: None,
             models: BTreeMap::new(),
             arbiter: Arbiter::default(),
             racing: Vec::new(),

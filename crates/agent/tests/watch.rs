@@ -167,6 +167,12 @@ fn a_tenant_is_called_interference_and_what_lasts_is_of_what_is_locked() {
             after: from,
         };
         let (culprit, _) = run(seed, vec![culprit]);
-        assert_eq!(changes(&culprit), [Open, Incumbent, Candidate], "{seed}");
+        // Whether it lasts or what the pairs say is seen first, is chance.
+        let seen = changes(&culprit);
+        assert_eq!(seen.first(), Some(&Open), "{seed}");
+        assert!(
+            seen.contains(&Incumbent) && seen.contains(&Candidate),
+            "{seed}: {seen:?}"
+        );
     }
 }

@@ -133,6 +133,68 @@ fn a_run_gives_the_contract_and_a_complete_folder() {
 }
 
 #[test]
+fn variables_that_help_are_tried_where_restarts_are_allowed_and_written_to_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = fs::read_to_string(root().join("workload/demo/allreduce-8gpu.json")).unwrap();
+    let mut job: Value = serde_json::from_str(&text).unwrap();
+    job["env"]["NCCL_NVLS_ENABLE"] = "0".into();
+    let workload = folder.path().join("job.json");
+    fs::write(&workload, job.to_string()).unwrap();
+    let artifacts = folder.path().join("artifacts");
+    let mut command = ccl_agent();
+    command
+        .args(["tune", "--dry-run", "--json", "--provider", "none"])
+        .args(["--cluster", "dgx-h100", "--restarts", "7", "--workload"])
+        .arg(&workload)
+        .arg("--artifacts")
+        .arg(&artifacts);
+    let output = command.assert().success().get_output().clone();
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(summary["verdict"], "faster");
+    let best = &summary["best"]["configuration"];
+    assert_eq!(best["environment"]["NCCL_NVLS_ENABLE"], "2");
+    let restarts = summary["tuning_cost"]["restarts"].as_u64().unwrap();
+    assert!((5..=7).contains(&restarts), "{restarts}");
+    let run = artifacts.join(summary["run_id"].as_str().unwrap());
+    let file = fs::read_to_string(run.join("best/variables.env")).unwrap();
+    assert!(file.ends_with("NCCL_NVLS_ENABLE=2\n"), "{file}");
+    // The policy beside it can be used as well.
+    assert!(run.join("best/policy.csv").exists());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("started again with NCCL_NVLS_ENABLE=2"),
+        "{said}"
+    );
+}
+
+#[test]
+fn restarts_are_refused_where_nobody_can_make_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let artifacts = folder.path().join("artifacts");
+    let sweep = folder.path().join("sweep.csv");
+    let sizes = (22..=28).map(|log2| 1_u64 << log2);
+    let rows = sizes.flat_map(|bytes| {
+        ["default,,300.0", "Ring,Simple,400.0"]
+            .map(|ran| format!("B300,8,1,8,AllReduce,{bytes},{ran}\n"))
+    });
+    let header = "gpu,gpus_per_node,nodes,ranks,collective,bytes,algorithm,protocol,busbw_gbs\n";
+    fs::write(&sweep, header.to_owned() + &rows.collect::<String>()).unwrap();
+    let mut command = ccl_agent();
+    command
+        .args(["tune", "--testbed", "recorded", "--restarts", "5"])
+        .args(["--workload", "workload/demo/allreduce-8gpu.json"])
+        .args(["--cluster", "hgx-b300", "--data"])
+        .arg(&sweep)
+        .arg("--artifacts")
+        .arg(&artifacts);
+    let said = refused(&mut command, &artifacts);
+    assert!(
+        said.contains("the recorded testbed cannot start the job again"),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_run_with_memory_starts_from_what_was_learnt() {
     let artifacts = tempfile::tempdir().unwrap();
     let memory = artifacts.path().join("memory");

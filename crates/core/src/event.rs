@@ -195,6 +195,21 @@ pub struct KeyObservation {
     pub choice: Option<Choice>,
 }
 
+/// An environment that may be worth a restart.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct EnvironmentCandidate {
+    /// What is set beside the job's own variables.
+    pub environment: Environment,
+    /// Why.
+    pub because: String,
+    /// The mechanism that advised it, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mechanism: Option<String>,
+    /// Iteration time that the simulator expects, candidate / what runs now; `None` where it cannot tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_ratio: Option<f64>,
+}
+
 /// What happened, one variant per arrow.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -490,6 +505,36 @@ pub enum TraceEvent {
     EnvironmentSet {
         /// The variables.
         environment: Environment,
+    },
+    /// Environments that will be raced, one restart there and one back each time; none where that is not
+    /// possible or not worth it.
+    EnvironmentsChosen {
+        /// In the order of the race.
+        candidates: Vec<EnvironmentCandidate>,
+        /// Why these.
+        because: String,
+    },
+    /// The job was started again.
+    Restarted {
+        /// What is set from now on beside the job's own variables; nothing is the job as it came.
+        environment: Environment,
+        /// How long the job was down, microseconds.
+        lost_us: f64,
+        /// What for.
+        because: String,
+    },
+    /// The judgement on an environment.
+    EnvironmentJudged {
+        /// What was set.
+        environment: Environment,
+        /// How it ended.
+        outcome: Outcome,
+        /// Median of iteration time, candidate / incumbent (below 1 is faster); `None` before the first
+        /// pair.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ratio: Option<f64>,
+        /// One sentence with figures.
+        because: String,
     },
     /// The run ended.
     RunFinished {

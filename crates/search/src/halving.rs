@@ -5,7 +5,7 @@
 //! 2013; Jamieson and Talwalkar, "Non-stochastic best arm identification and hyperparameter
 //! optimization", AISTATS 2016). Each is compared in pairs with what runs now, which
 //! keeps drift out; one that is surely slower is dropped before its time is up. It does not run
-//! anything, and does not know what a restart costs: one stretch of pairs is one restart.
+//! anything, and does not know what a restart costs: one stretch of pairs is one restart there and one back.
 
 use ccl_core::Interval;
 use thiserror::Error;
@@ -188,6 +188,11 @@ impl Halving {
     /// How a candidate stands; `None` if there is none of this index.
     pub fn standing(&self, candidate: usize) -> Option<Standing> {
         self.runners.get(candidate).map(|r| r.standing)
+    }
+
+    /// Median of candidate / incumbent of a candidate so far; `None` before its first pair.
+    pub fn ratio(&self, candidate: usize) -> Option<f64> {
+        self.runners.get(candidate)?.comparison.median_ratio()
     }
 
     /// Iterations told, of incumbent and candidates.

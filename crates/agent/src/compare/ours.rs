@@ -13,9 +13,10 @@ use super::suite::Task;
 use super::{Clock, CompareError};
 use crate::asker::Asker;
 use crate::expectation::Expectation;
-use crate::guard::{Approved, ApprovedProbe};
+use crate::guard::{Approved, ApprovedProbe, ApprovedRestart};
 use crate::testbed::{
-    IterationSample, KeyFacts, Signals, SimulatedTestbed, Testbed, TestbedError, TestbedInfo,
+    IterationSample, KeyFacts, RestartTerms, Signals, SimulatedTestbed, Testbed, TestbedError,
+    TestbedInfo,
 };
 use crate::trace::Tracer;
 use crate::tuner::{TuneOptions, Tuner};
@@ -136,6 +137,14 @@ impl Testbed for Books<'_> {
 
     fn recover(&mut self, approved: &Approved) -> Result<f64, TestbedError> {
         self.inner.recover(approved)
+    }
+
+    fn restart_terms(&self) -> Option<RestartTerms> {
+        self.inner.restart_terms()
+    }
+
+    fn restart(&mut self, approved: &ApprovedRestart) -> Result<f64, TestbedError> {
+        self.inner.restart(approved)
     }
 
     fn run_iteration(&mut self, approved: &Approved) -> Result<IterationSample, TestbedError> {

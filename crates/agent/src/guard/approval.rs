@@ -8,9 +8,14 @@ use ccl_core::{Choice, Configuration, Protocol, TaskKey};
 use super::{Approved, ApprovedProbe, Guard, Lease, Refusal, catalogue};
 
 impl Guard {
-    /// Untuned NCCL: always allowed.
+    /// NCCL's own choices in the environment the job runs in: always allowed. It is untuned NCCL unless the
+    /// job was started again with something else.
     pub fn approve_untuned(&self) -> Approved {
-        self.approved(&Configuration::default(), &[], &[])
+        let configuration = Configuration {
+            environment: self.restarts.running.clone(),
+            ..Configuration::default()
+        };
+        self.approved(&configuration, &[], &[])
     }
 
     /// Lets a configuration run on all calls.
@@ -149,8 +154,8 @@ impl Guard {
         if let Some(context) = &self.catalogue {
             catalogue::check_variables(&configuration.environment, context)?;
         }
-        if let Some(name) = configuration.environment.variables.keys().next() {
-            return Err(Refusal::NeedsRestart { name: name.clone() });
+        if let Some(name) = self.restarts.differs(&configuration.environment) {
+            return Err(Refusal::NeedsRestart { name });
         }
         configuration.policy.compile()?;
         for facts in self.keys.values() {

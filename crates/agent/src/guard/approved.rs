@@ -1,6 +1,6 @@
 //! What the guard lets through: made here alone, and read by testbeds.
 
-use ccl_core::{Choice, Configuration, TaskKey};
+use ccl_core::{Choice, Configuration, Environment, TaskKey};
 
 /// Some calls of one key run another choice within an iteration.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -86,6 +86,23 @@ impl Approved {
             .iter()
             .filter(|l| l.key == key && l.choice == *choice);
         of_choice.map(|l| l.calls).sum()
+    }
+}
+
+/// An environment that the job may be started again with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ApprovedRestart {
+    environment: Environment,
+}
+
+impl ApprovedRestart {
+    pub(super) fn new(environment: Environment) -> Self {
+        Self { environment }
+    }
+
+    /// What is set beside the job's own variables; nothing is the job as it came.
+    pub fn environment(&self) -> &Environment {
+        &self.environment
     }
 }
 

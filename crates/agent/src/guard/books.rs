@@ -27,6 +27,8 @@ pub(super) struct Books {
     slowed_iterations: f64,
     /// What failures took, in baseline iterations.
     lost_iterations: f64,
+    /// The part of it that restarts took.
+    pub(super) restart_iterations: f64,
     pub(super) worst_ratio: f64,
     pub(super) baseline_us: Option<f64>,
     expected_iterations: Option<u64>,
@@ -54,6 +56,27 @@ impl Books {
         let lost = self.baseline_us.map_or(0.0, |baseline| lost_us / baseline);
         self.lost_iterations += lost;
         lost
+    }
+
+    /// Books a restart that somebody asked for, with the iteration that it took to get warm where that
+    /// adds to it, and gives it in iterations.
+    pub(super) fn book_restart(&mut self, lost_us: f64) -> f64 {
+        let lost = self.baseline_us.map_or(0.0, |baseline| lost_us / baseline);
+        self.lost_iterations += lost;
+        self.restart_iterations += lost;
+        lost
+    }
+
+    /// How many times the budget has room for so long a pause, microseconds; as often as anybody likes where
+    /// the job's length is not known.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // saturates
+    pub(super) fn affordable(&self, bounds: &Bounds, pause_us: f64) -> u32 {
+        match (self.expected_iterations, self.baseline_us) {
+            (Some(_), Some(baseline_us)) => {
+                (self.left(bounds) / (pause_us / baseline_us)).max(0.0) as u32
+            }
+            _ => u32::MAX,
+        }
     }
 
     /// All regret, iterations.

@@ -46,6 +46,29 @@ pub(super) fn check_variables(
     }
 }
 
+/// Checks variables that would be set beside the job's own: what is wrong with the job's own alone is
+/// not their fault.
+pub(super) fn check_beside(
+    own: &Environment,
+    added: &Environment,
+    context: &CheckContext,
+) -> Result<(), Refusal> {
+    let mut together = own.clone();
+    together.variables.extend(added.variables.clone());
+    let findings = check_environment(&together, context);
+    let is_added = |name: &String| added.variables.contains_key(name);
+    let error = findings.iter().find(|f| {
+        f.severity == Severity::Error && (is_added(&f.variable) || f.related.iter().any(is_added))
+    });
+    match error {
+        Some(error) => Err(Refusal::Catalogue {
+            what: "the environment".to_owned(),
+            reason: format!("{}: {}", error.variable, error.reason),
+        }),
+        None => Ok(()),
+    }
+}
+
 fn first_error(environment: &Environment, context: &CheckContext) -> Option<String> {
     let findings = check_environment(environment, context);
     let error = findings.iter().find(|f| f.severity == Severity::Error)?;

@@ -47,6 +47,24 @@ pub enum Refusal {
         /// The variable.
         name: String,
     },
+    /// A setting that the job failed with.
+    #[error("{setting} may have made the job fail ({why})")]
+    SuspectSetting {
+        /// The variable with its value.
+        setting: String,
+        /// Of what.
+        why: String,
+    },
+    /// No restart is left for it.
+    #[error("{made} of {allowed} restarts are made, and {needed} more would be needed")]
+    NoRestartLeft {
+        /// Restarts made.
+        made: u32,
+        /// Restarts allowed.
+        allowed: u32,
+        /// Restarts it would take.
+        needed: u32,
+    },
     /// The knob catalogue knows that it cannot be.
     #[error("{what} is an error for this NCCL on this platform: {reason}")]
     Catalogue {

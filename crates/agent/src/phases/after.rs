@@ -27,7 +27,9 @@ impl Tuner<'_> {
         let is_faster = found.verdict == Verdict::Faster;
         let last = self.approved_incumbent()?;
         self.testbed.leave(&last)?;
-        let rules = self.distil(run_id, is_faster)?;
+        // What was confirmed together with an environment is not known to help without it.
+        let is_restarted = !self.incumbent.environment.variables.is_empty();
+        let rules = self.distil(run_id, is_faster && !is_restarted)?;
         let oracle = if self.options.oracle {
             Some(oracle(
                 self.testbed,
@@ -80,6 +82,8 @@ impl Tuner<'_> {
                 worst_iteration_ratio: self.guard.worst_iteration_ratio(),
                 probes: self.counts.probes,
                 probe_iterations: self.probing_iterations(),
+                restarts: self.guard.restarts_made(),
+                restart_iterations: self.guard.restart_iterations(),
             },
             oracle,
             lanes: Lanes {

@@ -23,6 +23,10 @@ impl Tuner<'_> {
         approved: &Approved,
         error: TestbedError,
     ) -> Result<TestbedError, RunError> {
+        let environment = &approved.configuration().environment;
+        if !environment.variables.is_empty() {
+            return self.roll_back_environment(environment, error);
+        }
         let failure = self.guard.fail(approved, &error.to_string());
         let is_gone = matches!(error, TestbedError::Gone { .. });
         let to = match failure.blame {

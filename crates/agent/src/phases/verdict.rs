@@ -98,7 +98,7 @@ impl Tuner<'_> {
             untuned_us: Vec::new(),
             best_us: Vec::new(),
         };
-        if !self.incumbent.is_untuned() {
+        if !self.incumbent.is_untuned() || self.environment.is_some() {
             self.run_pairs(&mut found)?;
         }
         let Comparison {
@@ -116,8 +116,21 @@ impl Tuner<'_> {
     }
 
     fn run_pairs(&mut self, found: &mut Comparison) -> Result<(), RunError> {
-        let mut comparison =
-            SequentialComparison::new(self.options.alpha, self.options.minimum_effect);
+        let mut alpha = self.options.alpha;
+        if let Some(best) = self.environment.take() {
+            // What was found without a restart gets a chance of its own: the two share the level.
+            alpha /= if self.incumbent.is_untuned() {
+                1.0
+            } else {
+                2.0
+            };
+            if self.keep_environment(best, found, alpha)? || self.incumbent.is_untuned() {
+                return Ok(());
+            }
+            found.untuned_us.clear();
+            found.best_us.clear();
+        }
+        let mut comparison = SequentialComparison::new(alpha, self.options.minimum_effect);
         let untuned = self.guard.approve_untuned();
         let best = self.approved_incumbent()?;
         for pair in 0..self.options.final_pairs {
@@ -134,7 +147,7 @@ impl Tuner<'_> {
             let [first, second] = order;
             let (Ok(first), Ok(second)) = (self.spend(first)?, self.spend(second)?) else {
                 // A failed pair says nothing about speed; a configuration that fails never wins.
-                comparison = SequentialComparison::new(self.options.alpha, 0.0);
+                comparison = SequentialComparison::new(alpha, 0.0);
                 break;
             };
             let (old, new) = if first_is_untuned {
@@ -149,6 +162,12 @@ impl Tuner<'_> {
                 break;
             }
         }
+        self.conclude(found, &comparison);
+        Ok(())
+    }
+
+    /// What a comparison of untuned NCCL with the best says.
+    pub(super) fn conclude(&self, found: &mut Comparison, comparison: &SequentialComparison) {
         found.pairs = comparison.pairs();
         found.speedup = match (comparison.ratio(), comparison.median_ratio()) {
             (Some(r), _) => Interval {
@@ -170,7 +189,6 @@ impl Tuner<'_> {
             Decision::Slower if found.speedup.ci95[1] < 1.0 => Verdict::Slower,
             _ => Verdict::NoDifference,
         };
-        Ok(())
     }
 }
 

@@ -5,6 +5,9 @@
 //! to time, and whenever the pace has changed, the configuration is held against NCCL's own choices in a few
 //! pairs; what became slower than them goes at once. Between two re-openings at least as many iterations pass
 //! as before, and twice as many each time, so that a job that never settles is not tuned for ever.
+//!
+//! A job that was started again with other variables is watched for failures alone: holding it against
+//! itself as it came would take restarts, and those are spent on the verdict.
 
 mod pace;
 
@@ -136,7 +139,9 @@ impl Tuner<'_> {
         pace: &mut Pace,
     ) -> Result<Vec<Seen>, RunError> {
         let mut all_seen = Vec::new();
-        if self.incumbent.is_untuned() {
+        // NCCL's own choices as the job came with them would take a restart.
+        let is_restarted = !self.incumbent.environment.variables.is_empty();
+        if self.incumbent.is_untuned() || is_restarted {
             return Ok(all_seen);
         }
         let noise = pair_noise(&self.baseline_us).unwrap_or(0.0);
@@ -256,7 +261,10 @@ impl Tuner<'_> {
                 stop.1
                     .push_str("; what was locked became slower than NCCL's own choices, or failed");
             }
-            let may_go_on = !self.is_interrupted() && self.guard.exhausted().is_none();
+            // A new baseline would take a restart as well.
+            let is_restarted = !self.incumbent.environment.variables.is_empty();
+            let may_go_on =
+                !self.is_interrupted() && !is_restarted && self.guard.exhausted().is_none();
             let Some(because) = reopened.filter(|_| may_go_on) else {
                 break;
             };

@@ -8,15 +8,19 @@ mod iteration;
 
 use std::collections::BTreeMap;
 
-use ccl_core::{Choice, ClusterSpec, DecisionTable, Policy, Source, TaskKey, WorkloadSpec};
+use ccl_core::{
+    Choice, ClusterSpec, DecisionTable, Environment, Policy, Source, TaskKey, WorkloadSpec,
+};
 use ccl_sim::iteration::{IterationError, IterationModel, IterationTime};
 use ccl_sim::noise::{NoiseModel, Scenario};
 use ccl_sim::{ProcessSettings, SettingsError};
 use thiserror::Error;
 
 use self::iteration::Known;
-use super::{IterationSample, KeyFacts, LegalChoices, Testbed, TestbedError, TestbedInfo};
-use crate::guard::{Approved, ApprovedProbe};
+use super::{
+    IterationSample, KeyFacts, LegalChoices, RestartTerms, Testbed, TestbedError, TestbedInfo,
+};
+use crate::guard::{Approved, ApprovedProbe, ApprovedRestart};
 
 /// Channels a communicator is opened with: all NCCL has (`MAXCHANNELS`).
 const OPENED_CHANNELS: u32 = 64;
@@ -44,6 +48,12 @@ pub enum SimulatedError {
 /// A simulated job.
 pub struct SimulatedTestbed {
     info: TestbedInfo,
+    workload: WorkloadSpec,
+    cluster: ClusterSpec,
+    /// What the job was started with beside the workload's own variables.
+    environment: Environment,
+    /// Whether the next iteration is the first after a restart.
+    is_cold: bool,
     model: IterationModel,
     keys: Vec<KeyFacts>,
     untuned: BTreeMap<TaskKey, Choice>,
@@ -66,28 +76,12 @@ impl SimulatedTestbed {
         noise: NoiseModel,
         scenario: Scenario,
     ) -> Result<Self, SimulatedError> {
-        let environment = ccl_core::Environment {
-            variables: workload
-                .env
-                .iter()
-                .filter(|(name, _)| name.starts_with("NCCL_"))
-                .map(|(name, value)| (name.clone(), value.clone()))
-                .collect(),
-        };
-        let settings = ProcessSettings {
-            opened_channels: Some(OPENED_CHANNELS),
-            ..ProcessSettings::from_environment(&environment)?
-        };
-        let model = IterationModel::new(workload, cluster, &settings)?;
+        let model = modelled(workload, cluster, &Environment::default())?;
         let untuned_time = model.evaluate(&DecisionTable::default());
-        let mut untuned = BTreeMap::new();
+        let untuned = untuned(&untuned_time);
         let mut keys = Vec::new();
         for (key, time) in &untuned_time.keys {
             let legal = legal(&model, *key, time.bytes);
-            if let Some(c) = time.choice.filter(|_| key.collective.is_tunable()) {
-                let choice = Choice::new(c.algorithm, c.protocol).with_channels(c.channels);
-                untuned.insert(*key, choice.with_chunk_bytes(c.chunk_bytes));
-            }
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a count of calls
             let calls = time.calls.round().max(1.0) as u64;
             let overlapped = time.overlapped;
@@ -116,6 +110,10 @@ impl SimulatedTestbed {
         };
         Ok(Self {
             info,
+            workload: workload.clone(),
+            cluster: cluster.clone(),
+            environment: Environment::default(),
+            is_cold: false,
             model,
             keys,
             untuned,
@@ -125,6 +123,18 @@ impl SimulatedTestbed {
             probes: 0,
             known: None,
         })
+    }
+
+    /// The job runs with these variables beside its own from now on.
+    fn start(&mut self, environment: &Environment) -> Result<(), SimulatedError> {
+        self.model = modelled(&self.workload, &self.cluster, environment)?;
+        self.untuned = untuned(&self.model.evaluate(&DecisionTable::default()));
+        for facts in &mut self.keys {
+            facts.legal = legal(&self.model, facts.key, facts.bytes);
+        }
+        self.environment = environment.clone();
+        self.known = None;
+        Ok(())
     }
 
     fn evaluate(&self, policy: &Policy) -> Result<IterationTime, TestbedError> {
@@ -147,6 +157,41 @@ impl SimulatedTestbed {
         self.known = Some(known);
         Ok(iteration_us)
     }
+}
+
+/// The variables of NCCL that the workload itself sets.
+fn own_variables(workload: &WorkloadSpec) -> Environment {
+    let of_nccl = |(name, _): &(&String, &String)| name.starts_with("NCCL_");
+    let variables = workload.env.iter().filter(of_nccl);
+    Environment {
+        variables: variables.map(|(n, v)| (n.clone(), v.clone())).collect(),
+    }
+}
+
+/// The job with variables beside its own.
+fn modelled(
+    workload: &WorkloadSpec,
+    cluster: &ClusterSpec,
+    added: &Environment,
+) -> Result<IterationModel, SimulatedError> {
+    let mut environment = own_variables(workload);
+    environment.variables.extend(added.variables.clone());
+    let settings = ProcessSettings {
+        opened_channels: Some(OPENED_CHANNELS),
+        ..ProcessSettings::from_environment(&environment)?
+    };
+    Ok(IterationModel::new(workload, cluster, &settings)?)
+}
+
+/// What NCCL runs by itself.
+fn untuned(time: &IterationTime) -> BTreeMap<TaskKey, Choice> {
+    let tunable = time.keys.iter().filter(|(k, _)| k.collective.is_tunable());
+    let choices = tunable.filter_map(|(key, time)| {
+        let c = time.choice?;
+        let choice = Choice::new(c.algorithm, c.protocol).with_channels(c.channels);
+        Some((*key, choice.with_chunk_bytes(c.chunk_bytes)))
+    });
+    choices.collect()
 }
 
 fn legal(model: &IterationModel, key: TaskKey, bytes: u64) -> LegalChoices {
@@ -181,7 +226,16 @@ impl Testbed for SimulatedTestbed {
     }
 
     fn run_iteration(&mut self, approved: &Approved) -> Result<IterationSample, TestbedError> {
-        self.next_iteration(approved)
+        if approved.configuration().environment != self.environment {
+            return Err(TestbedError::NotMeasurable {
+                reason: "the job runs in another environment".to_owned(),
+            });
+        }
+        let mut sample = self.next_iteration(approved)?;
+        if std::mem::take(&mut self.is_cold) {
+            sample.iteration_us *= 1.0 + self.noise.cold_start;
+        }
+        Ok(sample)
     }
 
     fn probe(
@@ -204,7 +258,31 @@ impl Testbed for SimulatedTestbed {
         Ok(samples)
     }
 
-    fn recover(&mut self, _approved: &Approved) -> Result<f64, TestbedError> {
+    fn restart_terms(&self) -> Option<RestartTerms> {
+        Some(RestartTerms {
+            price_us: RESTART_US,
+            own: own_variables(&self.workload),
+            variables: ProcessSettings::MODELLED.to_vec(),
+        })
+    }
+
+    fn restart(&mut self, approved: &ApprovedRestart) -> Result<f64, TestbedError> {
+        self.start(approved.environment())
+            .map_err(|error| TestbedError::NotMeasurable {
+                reason: error.to_string(),
+            })?;
+        self.is_cold = true;
+        Ok(RESTART_US)
+    }
+
+    fn recover(&mut self, approved: &Approved) -> Result<f64, TestbedError> {
+        let environment = &approved.configuration().environment;
+        if *environment != self.environment {
+            self.start(environment)
+                .map_err(|error| TestbedError::Gone {
+                    reason: error.to_string(),
+                })?;
+        }
         Ok(RESTART_US)
     }
 
@@ -217,3 +295,6 @@ impl Testbed for SimulatedTestbed {
         Ok(self.evaluate(&policy)?.iteration_us)
     }
 }
+
+#[cfg(test)]
+mod tests;

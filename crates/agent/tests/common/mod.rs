@@ -2,6 +2,7 @@
 
 #![allow(dead_code)] // every test file uses its part
 
+pub mod restarts;
 pub mod watched;
 
 use std::path::Path;
@@ -10,6 +11,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use ccl_agent::asker::Asker;
+use ccl_agent::expectation::Expectation;
 use ccl_agent::summary::Summary;
 use ccl_agent::testbed::{SimulatedTestbed, Testbed};
 use ccl_agent::trace::Tracer;
@@ -68,6 +70,7 @@ pub struct With {
     pub remembered: Vec<RuleRecord>,
     pub scores: Vec<ScoreRecord>,
     pub interrupted: bool,
+    pub expectation: Option<Expectation>,
 }
 
 pub fn cluster(name: &str) -> ClusterSpec {
@@ -109,6 +112,9 @@ pub fn tune(testbed: &mut dyn Testbed, on: &ClusterSpec, with: With) -> Ran {
         with.remembered,
         &interrupted,
     );
+    if let Some(expectation) = with.expectation {
+        tuner = tuner.expecting(expectation);
+    }
     tuner.remember_scores(with.scores);
     let result = tuner.run("test");
     let learnt = tuner.learnt().to_vec();

@@ -1,8 +1,8 @@
 //! A simulated job under observation: what ran in each iteration, and what it would have taken without noise.
 
-use ccl_agent::guard::{Approved, ApprovedProbe};
+use ccl_agent::guard::{Approved, ApprovedProbe, ApprovedRestart};
 use ccl_agent::testbed::{
-    IterationSample, KeyFacts, SimulatedTestbed, Testbed, TestbedError, TestbedInfo,
+    IterationSample, KeyFacts, RestartTerms, SimulatedTestbed, Testbed, TestbedError, TestbedInfo,
 };
 use ccl_core::{Choice, ChoicePattern, TaskKey};
 
@@ -87,6 +87,14 @@ impl Testbed for Watched {
 
     fn recover(&mut self, approved: &Approved) -> Result<f64, TestbedError> {
         self.inner.recover(approved)
+    }
+
+    fn restart_terms(&self) -> Option<RestartTerms> {
+        self.inner.restart_terms()
+    }
+
+    fn restart(&mut self, approved: &ApprovedRestart) -> Result<f64, TestbedError> {
+        self.inner.restart(approved)
     }
 
     fn leave(&mut self, approved: &Approved) -> Result<(), TestbedError> {

@@ -20,7 +20,7 @@ use ccl_agent::summary::Summary;
 use ccl_agent::testbed::Testbed;
 use ccl_agent::trace::{Observer, Tracer};
 use ccl_agent::tuner::{RunError, TuneOptions, Tuner};
-use ccl_core::{ContextSignature, ExportFormat, StoppedBecause, TraceEvent, export};
+use ccl_core::{Configuration, ContextSignature, ExportFormat, StoppedBecause, TraceEvent, export};
 use ccl_llm::{Ollama, Provider};
 use ccl_memory::{KnowledgeBase, RuleStore};
 use clap::{Args, ValueEnum};
@@ -65,6 +65,11 @@ pub struct TuneArgs {
     /// Iterations the whole job is expected to have: tuning may cost it 1 % of them. Without it, five.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     job_iterations: Option<u64>,
+    /// Most times the job may be started again, to try variables that NCCL reads once: two for each that is
+    /// tried and three for the final comparison, so fewer than five try none. Only a job that the testbed
+    /// can start itself. With --job-iterations the time they take is a part of the 1 %.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    restarts: u32,
     /// Iterations to watch the job for after the verdict: it goes back when it becomes slower than
     /// untuned, and is tuned again when its pace changes for good.
     #[arg(long, value_name = "ITERATIONS", default_value_t = 0)]
@@ -125,6 +130,14 @@ pub fn run(args: &TuneArgs) -> CommandResult {
             .unwrap_or_else(|| args.artifacts.join("memory")),
     );
     let mut testbed = job.testbed(args)?;
+    if args.restarts > 0 && testbed.restart_terms().is_none() {
+        return Err(CommandError::bad_input(format!(
+            "--restarts {}: the {} testbed cannot start the job again",
+            args.restarts,
+            testbed.describe().kind
+        ))
+        .help("leave it out, or simulate the job with --dry-run"));
+    }
     let source = testbed.describe().source;
     let remembered = match &args.memory {
         Some(_) => store.load(source).map_err(|error| {
@@ -176,6 +189,7 @@ pub fn run(args: &TuneArgs) -> CommandResult {
         seed: args.seed,
         oracle: args.oracle,
         expected_iterations: args.job_iterations,
+        restarts: args.restarts,
         watch_iterations: args.watch,
         ..TuneOptions::default()
     };
@@ -337,13 +351,23 @@ fn failed(error: RunError, folder: &Path) -> CommandError {
 fn write_results(folder: &Path, summary: &Summary) -> std::io::Result<Vec<String>> {
     let mut files = Vec::new();
     let configuration = &summary.best.configuration;
-    for (format, name) in [
-        (ExportFormat::Json, "best/configuration.json"),
-        (ExportFormat::PolicyCsv, "best/policy.csv"),
-        (ExportFormat::NcclTunerCsv, "best/nccl-tuner.csv"),
+    let is_restarted = !configuration.environment.variables.is_empty();
+    // Beside a file with the variables, the tables lose nothing by being without.
+    let policy = Configuration {
+        policy: configuration.policy.clone(),
+        ..Configuration::default()
+    };
+    for (format, name, holds) in [
+        (ExportFormat::Json, "best/configuration.json", configuration),
+        (ExportFormat::Env, "best/variables.env", configuration),
+        (ExportFormat::PolicyCsv, "best/policy.csv", &policy),
+        (ExportFormat::NcclTunerCsv, "best/nccl-tuner.csv", &policy),
     ] {
+        if format == ExportFormat::Env && !is_restarted {
+            continue;
+        }
         // What a form cannot hold is not written in part: the JSON holds everything.
-        let text = match export(configuration, format, &summary.run_id) {
+        let text = match export(holds, format, &summary.run_id) {
             Ok(text) => text,
             Err(reason) => {
                 let name = format!("{name}.not-possible.txt");

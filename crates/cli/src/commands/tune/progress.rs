@@ -4,7 +4,9 @@
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use ccl_core::{Candidate, CommShape, Lane, Outcome, Phase, TaskKey, TraceEvent, format_bytes};
+use ccl_core::{
+    Candidate, CommShape, Environment, Lane, Outcome, Phase, TaskKey, TraceEvent, format_bytes,
+};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::table::{WIDTH, wrap};
@@ -229,6 +231,46 @@ impl Progress {
                     bar.set_message(message);
                 }
             }
+            TraceEvent::EnvironmentsChosen {
+                candidates,
+                because,
+            } => {
+                self.line(&format!("  whole-job knobs: {because}"));
+                for candidate in candidates {
+                    self.line(&format!(
+                        "    {} ({})",
+                        variables(&candidate.environment),
+                        candidate.because
+                    ));
+                }
+            }
+            TraceEvent::Restarted {
+                environment,
+                lost_us,
+                because,
+            } => {
+                self.line(&format!(
+                    "  started again {}, {} down: {because}",
+                    match variables(environment) {
+                        set if set.is_empty() => "as it came".to_owned(),
+                        set => format!("with {set}"),
+                    },
+                    time(lost_us / 1e3)
+                ));
+            }
+            TraceEvent::EnvironmentJudged {
+                environment,
+                outcome,
+                ratio,
+                because,
+            } => {
+                let word = if outcome.is_kept() { "kept" } else { "dropped" };
+                let ratio = ratio.map_or(String::new(), |r| format!(" at {r:.3} of the iteration"));
+                self.line(&format!(
+                    "  {word} {}{ratio}: {because}",
+                    variables(environment)
+                ));
+            }
             TraceEvent::Stopped { explanation, .. } => {
                 self.line(&format!("  stopped: {explanation}"));
             }
@@ -281,6 +323,13 @@ fn group(shape: CommShape) -> String {
         shape.nodes,
         s(shape.nodes)
     )
+}
+
+/// Variables as somebody would type them.
+fn variables(environment: &Environment) -> String {
+    let set = environment.variables.iter();
+    let set: Vec<_> = set.map(|(n, v)| format!("{n}={v}")).collect();
+    set.join(" ")
 }
 
 /// A key in words.

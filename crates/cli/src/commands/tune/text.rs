@@ -84,9 +84,22 @@ pub(super) fn result(summary: &Summary, folder: &Path, rules: &Path) -> String {
         format!(
             "{} iterations, {:.2} iterations' worth of slow-down, slowest {:.2} times the baseline; \
              {} choices timed outside the job",
-            cost.iterations, cost.regret_iterations, cost.worst_iteration_ratio, cost.probes
+            cost.iterations,
+            cost.regret_iterations - cost.restart_iterations,
+            cost.worst_iteration_ratio,
+            cost.probes
         ),
     );
+    if cost.restarts > 0 {
+        row(
+            &mut text,
+            "restarts",
+            format!(
+                "{}, {:.1} iterations' worth of time beside that",
+                cost.restarts, cost.restart_iterations
+            ),
+        );
+    }
     row(
         &mut text,
         "trials",
@@ -118,10 +131,16 @@ pub(super) fn result(summary: &Summary, folder: &Path, rules: &Path) -> String {
         },
     );
     row(&mut text, "stopped", summary.stopped_explanation.clone());
+    let variables = &summary.best.configuration.environment.variables;
+    let variables: Vec<_> = variables.iter().map(|(n, v)| format!("{n}={v}")).collect();
     row(
         &mut text,
         "ready to use",
         match export(&summary.best.configuration, ExportFormat::NcclTunerCsv, "") {
+            _ if !variables.is_empty() => format!(
+                "best/variables.env ({}), and the tables beside it where there are any",
+                variables.join(" ")
+            ),
             _ if summary.best.configuration.is_untuned() => "nothing: NCCL as it comes".to_owned(),
             Ok(_) => "best/nccl-tuner.csv, and best/policy.csv for our plugin".to_owned(),
             Err(reason) => {
