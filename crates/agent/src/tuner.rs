@@ -12,7 +12,7 @@ use ccl_core::{
     Advice, Candidate, Choice, ClusterSpec, Configuration, ContextSignature, Diagnosis, Evidence,
     EvidenceId, StoppedBecause, TaskKey, TraceEvent,
 };
-use ccl_memory::{KnowledgeBase, RuleRecord, ScoreRecord};
+use ccl_memory::{KnowledgeBase, RuleRecord, ScoreRecord, SurrogateRecord};
 use thiserror::Error;
 
 use crate::arbiter::Arbiter;
@@ -161,6 +161,7 @@ pub struct Tuner<'a> {
     pub(crate) asker: Asker<'a>,
     pub(crate) knowledge: &'a KnowledgeBase,
     pub(crate) remembered: Vec<RuleRecord>,
+    pub(crate) surrogates: Vec<SurrogateRecord>,
     pub(crate) tried: Vec<Tried>,
     pub(crate) learnt: Vec<RuleRecord>,
     pub(crate) failed: Vec<RuleRecord>,
@@ -232,6 +233,7 @@ impl<'a> Tuner<'a> {
             asker,
             knowledge,
             remembered,
+            surrogates: Vec::new(),
             tried: Vec::new(),
             learnt: Vec::new(),
             failed: Vec::new(),

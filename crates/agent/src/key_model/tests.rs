@@ -30,7 +30,7 @@ fn model() -> KeyModel {
         figures: space().points().iter().map(|c| (*c, figure(c))).collect(),
         misses: 1.0,
     };
-    KeyModel::new(space(), Some(simple(2)), vec![figures], 1)
+    KeyModel::new(space(), Some(simple(2)), vec![figures], &[], 1)
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn trials_are_told_beside_what_ran_during_them() {
 
 #[test]
 fn where_nothing_is_known_the_descent_explains_its_steps() {
-    let mut model = KeyModel::new(space(), Some(simple(2)), Vec::new(), 1);
+    let mut model = KeyModel::new(space(), Some(simple(2)), Vec::new(), &[], 1);
     assert_eq!(model.belief(&simple(8)), None);
     let suggested = model.suggest(4, 9.0, &|_| true);
     assert!(!suggested.is_empty());

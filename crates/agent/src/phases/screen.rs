@@ -92,7 +92,7 @@ impl Tuner<'_> {
         for index in 0..self.situation.keys.len().min(MOST_PROBED_KEYS) {
             let key = self.situation.keys.get(index).map(|k| k.facts.key);
             let model = key.and_then(|key| self.models.get(&key));
-            if model.is_some_and(|model| model.source().is_some()) {
+            if model.is_some_and(KeyModel::is_informed) {
                 continue;
             }
             self.screen(index)?;

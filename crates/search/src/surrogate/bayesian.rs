@@ -190,9 +190,7 @@ impl BayesianSearch {
         let before = model.process.log_evidence();
         let beside: Vec<_> = observations
             .iter()
-            .map(|(point, value, variance)| {
-                (point.clone(), model.belief(point), *value, *variance)
-            })
+            .map(|(point, value, variance)| (point.clone(), model.belief(point), *value, *variance))
             .collect();
         if observations.is_empty() || model.process.tell_elsewhere(&beside).is_err() {
             return false;
