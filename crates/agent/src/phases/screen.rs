@@ -2,7 +2,8 @@
 //!
 //! That is the simulator, where it may speak ([`KeyModel::screen`]); else a micro-benchmark, one parameter at
 //! a time around what runs, outside the job and only where that is cheap beside its iterations (the price is
-//! in [`TuneOptions::probe_iterations`](crate::tuner::TuneOptions)).
+//! in [`TuneOptions::probe_iterations`](crate::tuner::TuneOptions)). What it timed of a key that is waited
+//! for is where the key's model begins as well.
 
 use ccl_core::{
     Algorithm, Choice, EvidenceId, Protocol, Source, TaskKey, TraceEvent, format_bytes,
@@ -96,8 +97,31 @@ impl Tuner<'_> {
                 continue;
             }
             self.screen(index)?;
+            // Nothing was tried yet: the model begins anew, with what was timed.
+            self.make_model(index);
         }
         Ok(())
+    }
+
+    /// Times first what tells most, while the price is left: more and fewer channels of what runs, the other
+    /// pairs, and channels of the best of those.
+    fn time_what_tells(&mut self, key: TaskKey, running: Choice, space: &Space) {
+        for &channels in &space.channels {
+            self.probe_us(key, Some(running.with_channels(channels)));
+        }
+        let mut best: Option<(f64, Choice)> = None;
+        for &(algorithm, protocol) in &space.pairs {
+            let pair = Choice::new(algorithm, protocol);
+            let timed = self.probe_us(key, Some(pair)).filter(|_| pair != running);
+            if let Some(us) = timed.filter(|us| best.is_none_or(|(least, _)| *us < least)) {
+                best = Some((us, pair));
+            }
+        }
+        if let Some((_, pair)) = best {
+            for &channels in &space.channels {
+                self.probe_us(key, Some(pair.with_channels(channels)));
+            }
+        }
     }
 
     /// One parameter at a time around NCCL's own choice; prunes what the probes speak against.
@@ -108,8 +132,13 @@ impl Tuner<'_> {
         let key = state.facts.key;
         let mut space = space_of(&state.facts);
         if space.only.is_none() {
+            let running = state.observed.choice;
+            if let Some(running) = running {
+                let pair = Choice::new(running.algorithm, running.protocol);
+                self.time_what_tells(key, pair, &space);
+            }
             self.screen_pairs(index, &state, &mut space)?;
-            if let Some(running) = state.observed.choice {
+            if let Some(running) = running {
                 let pair = Choice::new(running.algorithm, running.protocol);
                 self.screen_levels(key, pair, state.observed.call_us, &space)?;
             }
