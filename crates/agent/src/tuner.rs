@@ -29,6 +29,9 @@ use crate::trace::Tracer;
 /// Repetitions of one probe, where the job makes that many calls itself.
 const PROBE_REPETITIONS: u64 = 3;
 
+/// Share of the price of all probes from which on the repetitions of one are dear.
+const DEAR_PROBE: f64 = 0.05;
+
 /// What a run may spend and how sure it has to be.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TuneOptions {
@@ -347,8 +350,11 @@ impl<'a> Tuner<'a> {
             return Some(repetitions);
         };
         let call_us = state.map_or(0.0, |k| k.observed.call_us);
-        let price_us = f64::from(repetitions) * call_us;
         let allowed_us = self.options.probe_iterations * iteration_us;
+        // Many choices timed once tell more than a few timed well.
+        let is_dear = f64::from(repetitions) * call_us > DEAR_PROBE * allowed_us;
+        let repetitions = if is_dear { 1 } else { repetitions };
+        let price_us = f64::from(repetitions) * call_us;
         (self.probing_us + price_us <= allowed_us).then_some(repetitions)
     }
 

@@ -11,6 +11,7 @@ use ccl_core::{
 use ccl_search::Space;
 
 use crate::key_model::{Change, KeyModel};
+use crate::mind::Mind;
 use crate::oracle::space_of;
 use crate::situation::KeyState;
 use crate::tuner::{RunError, Tuner};
@@ -103,23 +104,33 @@ impl Tuner<'_> {
         Ok(())
     }
 
-    /// Times first what tells most, while the price is left: more and fewer channels of what runs, the other
-    /// pairs, and channels of the best of those.
+    /// Times first what tells most, while the price is left: what there is a reason for, as many channels of
+    /// what runs as are nearest to its own, the other pairs, and channels of the best of those.
     fn time_what_tells(&mut self, key: TaskKey, running: Choice, space: &Space) {
-        for &channels in &space.channels {
-            self.probe_us(key, Some(running.with_channels(channels)));
+        let explained = self.rule_mind.propose(&self.situation);
+        let reasons = self.remembered_hypotheses().into_iter().chain(explained);
+        for hypothesis in reasons.filter(|h| h.key == key) {
+            self.probe_us(key, Some(hypothesis.choice));
+        }
+        let pair = Choice::new(running.algorithm, running.protocol);
+        let mut channels = space.channels.clone();
+        let own = running.channels.unwrap_or(1).max(1);
+        // Stable and sorted from fewer: more come before as many times fewer.
+        channels.reverse();
+        channels.sort_by_key(|n| (*n).max(1).ilog2().abs_diff(own.ilog2()));
+        for &n in &channels {
+            self.probe_us(key, Some(pair.with_channels(n)));
         }
         let mut best: Option<(f64, Choice)> = None;
-        for &(algorithm, protocol) in &space.pairs {
-            let pair = Choice::new(algorithm, protocol);
-            let timed = self.probe_us(key, Some(pair)).filter(|_| pair != running);
+        for other in space.pairs.iter().map(|&(a, p)| Choice::new(a, p)) {
+            let timed = self.probe_us(key, Some(other)).filter(|_| other != pair);
             if let Some(us) = timed.filter(|us| best.is_none_or(|(least, _)| *us < least)) {
-                best = Some((us, pair));
+                best = Some((us, other));
             }
         }
-        if let Some((_, pair)) = best {
-            for &channels in &space.channels {
-                self.probe_us(key, Some(pair.with_channels(channels)));
+        if let Some((_, other)) = best {
+            for &n in &channels {
+                self.probe_us(key, Some(other.with_channels(n)));
             }
         }
     }
@@ -134,8 +145,7 @@ impl Tuner<'_> {
         if space.only.is_none() {
             let running = state.observed.choice;
             if let Some(running) = running {
-                let pair = Choice::new(running.algorithm, running.protocol);
-                self.time_what_tells(key, pair, &space);
+                self.time_what_tells(key, running, &space);
             }
             self.screen_pairs(index, &state, &mut space)?;
             if let Some(running) = running {
