@@ -91,7 +91,13 @@ impl Tuner<'_> {
     /// Screens the keys that no source speaks of by calls outside the job, largest share first, as long as
     /// the price is left.
     pub(super) fn screen_keys(&mut self) -> Result<(), RunError> {
-        for index in 0..self.situation.keys.len().min(MOST_PROBED_KEYS) {
+        // Of a call that hides behind computation its time outside the job says least.
+        let mut order: Vec<usize> = (0..self.situation.keys.len()).collect();
+        order.sort_by_key(|index| {
+            let state = self.situation.keys.get(*index);
+            state.is_some_and(|k| k.facts.overlapped)
+        });
+        for index in order.into_iter().take(MOST_PROBED_KEYS) {
             let key = self.situation.keys.get(index).map(|k| k.facts.key);
             let model = key.and_then(|key| self.models.get(&key));
             if model.is_some_and(KeyModel::is_informed) {
@@ -176,6 +182,9 @@ impl Tuner<'_> {
                 .collect();
             each.join(", ")
         };
+        if probed.is_empty() {
+            return Ok(());
+        }
         let statement = format!("{key} outside the job: {}", words(&probed));
         let evidence = self.observe(Some(key), statement)?;
         let best = probed
