@@ -97,6 +97,8 @@ pub struct KeyModel {
     /// The first source and what it says.
     screened_by: Option<String>,
     figures: BTreeMap<Point, f64>,
+    /// Choices timed outside the job, with the upper end of what that says of the logarithm.
+    outside: Vec<(Choice, f64)>,
     /// Models in front that know an earlier run.
     remembering: usize,
     pruning: Pruning,
@@ -159,6 +161,14 @@ impl KeyModel {
         for point in same.iter().take(told) {
             process.tell_noisy(point, 0.0, 0.0);
         }
+        let outside = elsewhere.iter().filter(|place| !place.is_remembered);
+        let outside = outside.flat_map(|place| &place.observations);
+        let outside = outside
+            .map(|(choice, mean, variance)| {
+                let (mean, variance) = (*mean, *variance);
+                (*choice, upper(Posterior { mean, variance }))
+            })
+            .collect();
         let mut remembering = 0;
         for place in elsewhere {
             let of_space = place.observations.iter();
@@ -177,6 +187,7 @@ impl KeyModel {
             screened_by,
             figures: first,
             remembering,
+            outside,
             choices,
             process,
             rng,
@@ -245,7 +256,7 @@ impl KeyModel {
     }
 
     /// Logarithm of how many times as long as the incumbent a choice may take by what was seen of its
-    /// neighbours alone: half of the channels, or of the bytes in flight, at most double the time. Of
+    /// neighbours alone, in the job or outside it: half of the channels, or of the bytes in flight, at most double the time. Of
     /// another algorithm or protocol nothing is known: LL may take ten times as long on a large message.
     pub fn worst(&self, choice: &Choice) -> f64 {
         let incumbent = self.incumbent_without(self.remembering);
@@ -253,7 +264,11 @@ impl KeyModel {
             return UNKNOWN;
         };
         let seen = self.observations.iter().map(|o| (o.choice, o.log_ratio));
-        let seen = seen.chain([(own, 0.0)]).filter(|(_, log)| log.is_finite());
+        let outside = self.outside.iter().copied();
+        let seen = seen
+            .chain(outside)
+            .chain([(own, 0.0)])
+            .filter(|(_, log)| log.is_finite());
         let bounds = seen.filter_map(|(other, log)| {
             let levels = levels_between(choice, &other, &own)?;
             Some(log - incumbent + f64::from(levels) * std::f64::consts::LN_2)
