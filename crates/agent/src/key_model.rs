@@ -99,8 +99,9 @@ pub struct KeyModel {
     figures: BTreeMap<Point, f64>,
     /// Choices timed outside the job, with the upper end of what that says of the logarithm.
     outside: Vec<(Choice, f64)>,
-    /// Models in front that know an earlier run.
+    /// Models in front that know an earlier run, and whether there ever were any.
     remembering: usize,
+    has_remembered: bool,
     pruning: Pruning,
     /// Observations when what is left out was reviewed last.
     reviewed: usize,
@@ -187,6 +188,7 @@ impl KeyModel {
             screened_by,
             figures: first,
             remembering,
+            has_remembered: remembering > 0,
             outside,
             choices,
             process,
@@ -212,9 +214,17 @@ impl KeyModel {
         self.screened_by.is_some() && self.source().is_some()
     }
 
-    /// Whether it knows an earlier run, believed or not.
-    pub fn remembers(&self) -> bool {
-        self.remembering > 0
+    /// Whether it began with an earlier run, whatever became of that.
+    pub fn has_remembered(&self) -> bool {
+        self.has_remembered
+    }
+
+    /// Forgets what earlier runs measured; whether it was believed until now.
+    pub fn forget_earlier_runs(&mut self) -> bool {
+        let was_believed = self.process.in_use().0 < self.remembering;
+        self.process.drop_first(self.remembering);
+        self.remembering = 0;
+        was_believed
     }
 
     /// What is believed of a choice, as the logarithm of its time over the incumbent's; `None`

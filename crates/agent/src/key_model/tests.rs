@@ -90,3 +90,55 @@ fn where_nothing_is_known_the_descent_explains_its_steps() {
     assert!(!suggested.is_empty());
     assert!(suggested.iter().all(|s| !s.because.contains("Gaussian")));
 }
+
+/// The simulator's model with an earlier run on top that holds two channels for best and eight for worst.
+fn misled() -> KeyModel {
+    let figures = CheapFigures {
+        name: "the simulator".to_owned(),
+        figures: space()
+            .points()
+            .iter()
+            .map(|c| (*c, if c.channels == Some(8) { -0.4 } else { 0.0 }))
+            .collect(),
+        misses: 1.0,
+    };
+    let earlier = Elsewhere {
+        name: "an earlier run".to_owned(),
+        observations: vec![(simple(8), 0.4, 0.01), (simple(4), -0.3, 0.01)],
+        is_remembered: true,
+    };
+    KeyModel::new(space(), Some(simple(2)), vec![figures], &[earlier], 1)
+}
+
+#[test]
+fn an_earlier_run_is_believed_first_and_dropped_as_soon_as_trials_say_otherwise() {
+    let mut model = misled();
+    assert_eq!(model.source(), Some("the simulator with an earlier run"));
+    assert_eq!(model.suggest(1, 9.0, &|_| true)[0].choice, simple(4));
+    model.observe(simple(4), 0.0, 1e-4);
+    model.observe(simple(8), -0.4, 1e-4);
+    assert_eq!(model.source(), Some("the simulator"));
+    assert!(model.has_remembered() && !model.forget_earlier_runs());
+}
+
+#[test]
+fn no_measurement_is_judged_by_an_earlier_run_and_none_of_its_figures_is_one() {
+    let model = misled();
+    let plain = self::model();
+    let [own, with] = [model.own_belief(&simple(8)), model.belief(&simple(8))].map(Option::unwrap);
+    assert_eq!(own.mean, plain.belief(&simple(8)).unwrap().mean);
+    assert!(with.mean > own.mean);
+    // The guard hears the worse of the two, and what is remembered is no measurement of this run.
+    assert!(model.feared(&simple(8)).unwrap() >= upper(own));
+    assert!(model.feared(&simple(4)).unwrap() >= upper(model.own_belief(&simple(4)).unwrap()));
+    assert!(model.measured().is_empty());
+    assert_eq!(misled().worst(&simple(4)), plain.worst(&simple(4)));
+}
+
+#[test]
+fn once_it_is_forgotten_all_is_as_without_it() {
+    let mut model = misled();
+    assert!(model.forget_earlier_runs());
+    assert_eq!(model.source(), Some("the simulator"));
+    assert_eq!(model.suggest(1, 9.0, &|_| true)[0].choice, simple(8));
+}

@@ -89,7 +89,7 @@ impl Tuner<'_> {
             },
             warm_start: WarmStart {
                 rules: self.counts.warm_rules,
-                surrogate: self.models.values().any(KeyModel::remembers),
+                surrogate: self.models.values().any(KeyModel::has_remembered),
             },
             llm: self.asker.used(),
             stopped_because: because,

@@ -55,7 +55,10 @@ impl Tuner<'_> {
                 .map(|h| format!("{} on {}: {} ({})", h.choice, h.key, h.mechanism, h.because)),
         );
         steps.truncate(MOST_STEPS);
-        let remembering = self.models.iter().filter(|(_, model)| model.remembers());
+        let remembering = self
+            .models
+            .iter()
+            .filter(|(_, model)| model.has_remembered());
         steps.extend(
             remembering
                 .filter_map(|(key, model)| Some(format!("{key}: begin with {}", model.source()?))),

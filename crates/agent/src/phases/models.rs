@@ -12,7 +12,7 @@ use ccl_memory::{Measured, SurrogateRecord};
 use crate::key_model::{CheapFigures, Elsewhere, KeyModel};
 use crate::oracle::space_of;
 use crate::situation::KeyState;
-use crate::tuner::Tuner;
+use crate::tuner::{RunError, Tuner};
 
 /// Pairs whose median one outlier does not move.
 const PAIRS_TO_KNOW_OUTLIERS: u32 = 3;
@@ -110,6 +110,24 @@ impl Tuner<'_> {
     /// What earlier runs measured of keys' choices; said before the run.
     pub fn remember_surrogates(&mut self, surrogates: Vec<SurrogateRecord>) {
         self.surrogates = surrogates;
+    }
+
+    /// What is remembered may say what to try first, not that there is nothing to try: the models forget what
+    /// earlier runs measured. Whether any believed it, and so may see something now.
+    pub(super) fn forget_earlier_runs(&mut self) -> Result<bool, RunError> {
+        let mut keys = Vec::new();
+        for (key, model) in &mut self.models {
+            if model.forget_earlier_runs() {
+                keys.push(*key);
+            }
+        }
+        for key in &keys {
+            let statement = format!(
+                "{key}: by what an earlier run measured nothing more is worth trying; from now on without it"
+            );
+            self.observe(Some(*key), statement)?;
+        }
+        Ok(!keys.is_empty())
     }
 
     /// What this run measured of its keys' choices, as records of this run.

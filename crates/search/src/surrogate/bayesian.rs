@@ -206,6 +206,13 @@ impl BayesianSearch {
         true
     }
 
+    /// Drops the `first` of the models for good; the one without a source stays in any case.
+    pub fn drop_first(&mut self, first: usize) {
+        let first = first.min(self.models.len() - 1);
+        self.models.drain(..first);
+        self.contest = self.contest.without(first);
+    }
+
     /// Name of the source that is believed at present; `None` where none is.
     pub fn source(&self) -> Option<&str> {
         self.model().name.as_deref()

@@ -208,6 +208,13 @@ impl Contest {
         self.in_use
     }
 
+    /// The same without the first models.
+    pub fn without(self, first: usize) -> Self {
+        Self {
+            in_use: self.in_use.saturating_sub(first),
+        }
+    }
+
     /// Judges by the logarithms of the evidence, `None` for a model that could not be had.
     pub fn judge(&mut self, evidence: &[Option<f64>]) {
         let now = evidence.get(self.in_use).copied().flatten();
