@@ -20,6 +20,10 @@ fn simple(channels: u32) -> Choice {
 
 /// The simulator holds eight channels for best, and LL for bad.
 fn model() -> KeyModel {
+    model_with(&[])
+}
+
+fn model_with(elsewhere: &[Elsewhere]) -> KeyModel {
     let figure = |c: &Choice| match (c.protocol, c.channels) {
         (Protocol::Simple, Some(8)) => -0.4,
         (Protocol::Simple, _) => 0.0,
@@ -30,7 +34,7 @@ fn model() -> KeyModel {
         figures: space().points().iter().map(|c| (*c, figure(c))).collect(),
         misses: 1.0,
     };
-    KeyModel::new(space(), Some(simple(2)), vec![figures], &[], 1)
+    KeyModel::new(space(), Some(simple(2)), vec![figures], elsewhere, 1)
 }
 
 #[test]
@@ -91,23 +95,14 @@ fn where_nothing_is_known_the_descent_explains_its_steps() {
     assert!(suggested.iter().all(|s| !s.because.contains("Gaussian")));
 }
 
-/// The simulator's model with an earlier run on top that holds two channels for best and eight for worst.
+/// The simulator's model with an earlier run on top that holds four channels for best and eight for worst.
 fn misled() -> KeyModel {
-    let figures = CheapFigures {
-        name: "the simulator".to_owned(),
-        figures: space()
-            .points()
-            .iter()
-            .map(|c| (*c, if c.channels == Some(8) { -0.4 } else { 0.0 }))
-            .collect(),
-        misses: 1.0,
-    };
     let earlier = Elsewhere {
         name: "an earlier run".to_owned(),
         observations: vec![(simple(8), 0.4, 0.01), (simple(4), -0.3, 0.01)],
         is_remembered: true,
     };
-    KeyModel::new(space(), Some(simple(2)), vec![figures], &[earlier], 1)
+    model_with(&[earlier])
 }
 
 #[test]

@@ -66,6 +66,8 @@ struct Model {
     name: Option<String>,
     source: Option<Source>,
     process: GaussianProcess,
+    /// Whether it was told observations made elsewhere.
+    is_from_elsewhere: bool,
     /// What its evidence owes to observations made elsewhere.
     owed: f64,
     /// Why it can be had no longer.
@@ -158,6 +160,7 @@ impl BayesianSearch {
                     ),
                     name: source.as_ref().map(|s| s.name().to_owned()),
                     source,
+                    is_from_elsewhere: false,
                     owed: 0.0,
                     failure: None,
                 })
@@ -195,6 +198,7 @@ impl BayesianSearch {
         if observations.is_empty() || model.process.tell_elsewhere(&beside).is_err() {
             return false;
         }
+        model.is_from_elsewhere = true;
         model.owed += model.process.log_evidence() - before;
         let name = name.into();
         model.name = Some(match &front.name {
@@ -342,11 +346,17 @@ impl BayesianSearch {
     /// Chooses the model to use, once what was measured could show that a source is wrong.
     fn judge(&mut self) {
         let model = self.model();
-        let source = model.source.as_ref();
-        if model.failure.is_none() && source.is_some_and(|source| !self.is_tried(source)) {
+        let source = model.source.as_ref().filter(|_| model.failure.is_none());
+        let is_untried = source.is_some_and(|source| !self.is_tried(source));
+        if is_untried && !model.is_from_elsewhere {
             return;
         }
-        let evidence: Vec<Option<f64>> = self.models.iter().map(Model::evidence).collect();
+        // What was observed elsewhere may prove wrong before the source beneath it is put to the test.
+        let is_judged = |m: &&Model| !is_untried || m.source.is_some();
+        let evidence = self.models.iter();
+        let evidence: Vec<Option<f64>> = evidence
+            .map(|m| Some(m).filter(is_judged).and_then(Model::evidence))
+            .collect();
         self.contest.judge(&evidence);
     }
 
