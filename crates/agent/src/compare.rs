@@ -185,28 +185,36 @@ fn on_machine(
         let machine = Machine::draw(task, spread, seed, Draw::Judged)?;
         let keys = keys_that_matter(&task.workload, &task.cluster)?;
         let remembers = |m: &Method| m.is_ours() && remembers(*m);
-        let learnt = if options.methods.iter().any(remembers) {
+        let left = if options.methods.iter().any(remembers) {
             // The same job once before, on another machine of the kind.
             let earlier = Machine::draw(task, spread, seed, Draw::Earlier)?;
             let cold = Method::OursCold;
             let (budget, clock) = (options.budget, options.clock);
-            ours::run(cold, task, &earlier, budget, seed, Vec::new(), clock)?.learnt
+            ours::run(
+                cold,
+                task,
+                &earlier,
+                budget,
+                seed,
+                ours::Memory::default(),
+                clock,
+            )?
+            .left
         } else {
-            Vec::new()
+            ours::Memory::default()
         };
-        Ok((machine, keys, learnt))
+        Ok((machine, keys, left))
     };
-    let (machine, keys, learnt) = prepared().map_err(at("before all methods"))?;
+    let (machine, keys, left) = prepared().map_err(at("before all methods"))?;
     let mut runs = Vec::new();
     for &method in &options.methods {
         let (budget, clock) = (options.budget, options.clock);
         let course = if method.is_ours() {
-            let rules = if remembers(method) {
-                learnt.clone()
-            } else {
-                Vec::new()
+            let remembered = match remembers(method) {
+                true => left.clone(),
+                false => ours::Memory::default(),
             };
-            ours::run(method, task, &machine, budget, seed, rules, clock).map(|ran| ran.course)
+            ours::run(method, task, &machine, budget, seed, remembered, clock).map(|ran| ran.course)
         } else {
             peers::run(method, &machine, &keys, budget, seed, clock)
         };

@@ -51,6 +51,18 @@ pub struct CheapFigures {
     pub misses: f64,
 }
 
+/// Choices that were observed somewhere else than in this job: by an earlier run, or outside the job.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Elsewhere {
+    /// Where, for people.
+    pub name: String,
+    /// Choices with the logarithm of their time over untuned NCCL's there, and its variance as a figure of
+    /// this job: that of the measurement, and of how far the two places differ.
+    pub observations: Vec<(Choice, f64, f64)>,
+    /// Whether it was another run: no measurement of this one is believed or doubted for its sake.
+    pub is_remembered: bool,
+}
+
 /// One choice worth a trial.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Suggestion {
@@ -87,8 +99,14 @@ pub struct KeyModel {
     /// What NCCL runs by itself, and where that lies.
     own: Option<Choice>,
     untuned: Option<Point>,
-    /// What the first source says.
+    /// The first source and what it says.
+    screened_by: Option<String>,
     figures: BTreeMap<Point, f64>,
+    /// Choices timed outside the job, with the upper end of what that says of the logarithm.
+    outside: Vec<(Choice, f64)>,
+    /// Models in front that know an earlier run, and whether there ever were any.
+    remembering: usize,
+    has_remembered: bool,
     pruning: Pruning,
     /// Observations when what is left out was reviewed last.
     reviewed: usize,
@@ -96,11 +114,13 @@ pub struct KeyModel {
 
 impl KeyModel {
     /// A model of a space, around what NCCL runs, with cheaper sources, the one believed first in
-    /// front.
+    /// front, and on top of them what was observed elsewhere: first what is believed last, what is
+    /// remembered at the end.
     pub fn new(
         space: Space,
         untuned: Option<Choice>,
         sources: Vec<CheapFigures>,
+        elsewhere: &[Elsewhere],
         seed: u64,
     ) -> Self {
         let choices = ChoiceSpace::new(&space);
@@ -111,6 +131,7 @@ impl KeyModel {
                 .collect()
         };
         let first = sources.first().map(by_point).unwrap_or_default();
+        let screened_by = sources.first().map(|cheap| cheap.name.clone());
         let sources = sources.into_iter().map(|cheap| {
             let misses = cheap.misses;
             let figures = by_point(&cheap);
@@ -141,11 +162,36 @@ impl KeyModel {
         if let Some(point) = &runs {
             process.tell_noisy(point, 0.0, 0.0);
         }
+        let outside = elsewhere.iter().filter(|place| !place.is_remembered);
+        let outside = outside.flat_map(|place| &place.observations);
+        let outside = outside
+            .map(|(choice, mean, variance)| {
+                let (mean, variance) = (*mean, *variance);
+                (*choice, upper(Posterior { mean, variance }))
+            })
+            .collect();
+        let mut remembering = 0;
+        for place in elsewhere {
+            let of_space = place.observations.iter();
+            let of_space: Vec<(Point, f64, f64)> = of_space
+                .filter_map(|(choice, log, variance)| {
+                    let written =
+                        untuned.map_or(*choice, |own| as_nccl_would(&choices, choice, &own));
+                    Some((choices.point(&written)?.clone(), *log, *variance))
+                })
+                .collect();
+            let is_told = process.tell_elsewhere(&place.name, &of_space);
+            remembering += usize::from(is_told && place.is_remembered);
+        }
         Self {
             descent: KeySearch::new(space, untuned),
             pruning: Pruning::new(choices.mixed().clone()),
             reviewed: 0,
+            screened_by,
             figures: first,
+            remembering,
+            has_remembered: remembering > 0,
+            outside,
             choices,
             process,
             rng,
@@ -174,10 +220,49 @@ impl KeyModel {
         self.process.source()
     }
 
+    /// Whether a source that speaks of every choice is believed: nobody needs to fear the worst then.
+    pub fn is_informed(&self) -> bool {
+        self.screened_by.is_some() && self.source().is_some()
+    }
+
+    /// Whether it began with an earlier run, whatever became of that.
+    pub fn has_remembered(&self) -> bool {
+        self.has_remembered
+    }
+
+    /// Forgets what earlier runs measured; whether it was believed until now.
+    pub fn forget_earlier_runs(&mut self) -> bool {
+        let was_believed = self.process.in_use().0 < self.remembering;
+        self.process.drop_first(self.remembering);
+        self.remembering = 0;
+        was_believed
+    }
+
     /// What is believed of a choice, as the logarithm of its time over the incumbent's; `None`
     /// where no model says anything yet.
     pub fn belief(&self, choice: &Choice) -> Option<Posterior> {
-        if self.source().is_none() && self.observations.is_empty() {
+        self.belief_without(0, choice)
+    }
+
+    /// The same by what is known of this job alone, earlier runs aside: what a measurement is judged with.
+    pub fn own_belief(&self, choice: &Choice) -> Option<Posterior> {
+        self.belief_without(self.remembering, choice)
+    }
+
+    /// Upper end of what is believed of a choice, with an earlier run or without, whichever is worse: a
+    /// logarithm over the incumbent's time.
+    pub fn feared(&self, choice: &Choice) -> Option<f64> {
+        let believed = upper(self.belief(choice)?);
+        Some(
+            self.own_belief(choice)
+                .map_or(believed, |own| believed.max(upper(own))),
+        )
+    }
+
+    fn belief_without(&self, first: usize, choice: &Choice) -> Option<Posterior> {
+        let (in_use, models) = self.process.in_use();
+        let is_alone = in_use.max(first) + 1 == models;
+        if is_alone && self.observations.is_empty() {
             return None;
         }
         let point = self.point_of(choice)?;
@@ -186,21 +271,26 @@ impl KeyModel {
             None => self.untuned.as_ref(),
         };
         Some(match runs {
-            Some(runs) => self.process.difference(point, runs),
-            None => self.beside_incumbent(self.process.predict(point)),
+            Some(runs) => self.process.difference_without(first, point, runs),
+            None => self.beside_incumbent(self.process.predict_without(first, point)),
         })
     }
 
     /// Logarithm of how many times as long as the incumbent a choice may take by what was seen of its
-    /// neighbours alone: half of the channels, or of the bytes in flight, at most double the time. Of
-    /// another algorithm or protocol nothing is known: LL may take ten times as long on a large message.
+    /// neighbours alone, in the job or outside it: half of the channels, or of the bytes in flight, at most
+    /// double the time. Of another algorithm or protocol nothing is known: LL may take ten times as long on a
+    /// large message.
     pub fn worst(&self, choice: &Choice) -> f64 {
-        let incumbent = self.incumbent_log();
+        let incumbent = self.incumbent_without(self.remembering);
         let Some(own) = self.own else {
             return UNKNOWN;
         };
         let seen = self.observations.iter().map(|o| (o.choice, o.log_ratio));
-        let seen = seen.chain([(own, 0.0)]).filter(|(_, log)| log.is_finite());
+        let outside = self.outside.iter().copied();
+        let seen = seen
+            .chain(outside)
+            .chain([(own, 0.0)])
+            .filter(|(_, log)| log.is_finite());
         let bounds = seen.filter_map(|(other, log)| {
             let levels = levels_between(choice, &other, &own)?;
             Some(log - incumbent + f64::from(levels) * std::f64::consts::LN_2)
@@ -226,7 +316,7 @@ impl KeyModel {
         let feared: BTreeSet<Choice> = match most < FEARED_AT_MOST {
             true => {
                 let choices = self.choices.iter().map(|(_, choice)| *choice);
-                let is_feared = |c: &Choice| self.belief(c).is_some_and(|b| upper(b) > most);
+                let is_feared = |c: &Choice| self.feared(c).is_some_and(|feared| feared > most);
                 choices.filter(is_feared).collect()
             }
             false => BTreeSet::new(),
@@ -344,7 +434,7 @@ impl KeyModel {
     /// What is known by now of a choice on trial: the logarithm of its time over the incumbent's with its
     /// variance, infinite where it failed. Takes the place of what was known of it beside this incumbent.
     pub fn observe(&mut self, choice: Choice, log_ratio: f64, variance: f64) {
-        let incumbent = self.incumbent_log();
+        let incumbent = self.incumbent_without(self.remembering);
         let observation = Observation {
             choice,
             beside: self.incumbent,
@@ -394,8 +484,22 @@ impl KeyModel {
     /// What is believed of the incumbent, as the logarithm of its time over untuned NCCL's: by the
     /// model and not by the trial that it won, because whatever wins is lucky.
     fn incumbent_log(&self) -> f64 {
+        self.incumbent_without(0)
+    }
+
+    fn incumbent_without(&self, first: usize) -> f64 {
         let point = self.incumbent.and_then(|c| self.point_of(&c));
-        point.map_or(0.0, |point| self.process.predict(point).mean)
+        point.map_or(0.0, |point| self.process.predict_without(first, point).mean)
+    }
+
+    /// What was measured in this run: choices with the logarithm of their time over untuned NCCL's and its
+    /// variance, without those that failed.
+    pub fn measured(&self) -> Vec<(Choice, Posterior)> {
+        let choices: BTreeSet<Choice> = self.observations.iter().map(|o| o.choice).collect();
+        choices
+            .into_iter()
+            .filter_map(|choice| Some((choice, self.known_of(&choice)?)))
+            .collect()
     }
 }
 

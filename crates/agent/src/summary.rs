@@ -77,7 +77,7 @@ pub struct Lanes {
 pub struct WarmStart {
     /// Remembered rules that became candidates.
     pub rules: u32,
-    /// Whether a stored surrogate was used.
+    /// Whether what an earlier run measured was part of a key's model.
     pub surrogate: bool,
 }
 

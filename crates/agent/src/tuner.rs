@@ -12,7 +12,7 @@ use ccl_core::{
     Advice, Candidate, Choice, ClusterSpec, Configuration, ContextSignature, Diagnosis, Evidence,
     EvidenceId, StoppedBecause, TaskKey, TraceEvent,
 };
-use ccl_memory::{KnowledgeBase, RuleRecord, ScoreRecord};
+use ccl_memory::{KnowledgeBase, RuleRecord, ScoreRecord, SurrogateRecord};
 use thiserror::Error;
 
 use crate::arbiter::Arbiter;
@@ -28,6 +28,9 @@ use crate::trace::Tracer;
 
 /// Repetitions of one probe, where the job makes that many calls itself.
 const PROBE_REPETITIONS: u64 = 3;
+
+/// Share of the price of all probes from which on the repetitions of one are dear.
+const DEAR_PROBE: f64 = 0.05;
 
 /// What a run may spend and how sure it has to be.
 #[derive(Clone, Debug, PartialEq)]
@@ -167,6 +170,7 @@ pub struct Tuner<'a> {
     pub(crate) asker: Asker<'a>,
     pub(crate) knowledge: &'a KnowledgeBase,
     pub(crate) remembered: Vec<RuleRecord>,
+    pub(crate) surrogates: Vec<SurrogateRecord>,
     pub(crate) tried: Vec<Tried>,
     pub(crate) learnt: Vec<RuleRecord>,
     pub(crate) failed: Vec<RuleRecord>,
@@ -240,6 +244,7 @@ impl<'a> Tuner<'a> {
             asker,
             knowledge,
             remembered,
+            surrogates: Vec::new(),
             tried: Vec::new(),
             learnt: Vec::new(),
             failed: Vec::new(),
@@ -353,8 +358,11 @@ impl<'a> Tuner<'a> {
             return Some(repetitions);
         };
         let call_us = state.map_or(0.0, |k| k.observed.call_us);
-        let price_us = f64::from(repetitions) * call_us;
         let allowed_us = self.options.probe_iterations * iteration_us;
+        // Many choices timed once tell more than a few timed well.
+        let is_dear = f64::from(repetitions) * call_us > DEAR_PROBE * allowed_us;
+        let repetitions = if is_dear { 1 } else { repetitions };
+        let price_us = f64::from(repetitions) * call_us;
         (self.probing_us + price_us <= allowed_us).then_some(repetitions)
     }
 

@@ -127,7 +127,11 @@ fn a_run_gives_the_contract_and_a_complete_folder() {
     {
         serde_json::from_str::<ccl_core::TraceLine>(line).unwrap();
     }
-    for name in ["rules.simulated.json", "scores.simulated.json"] {
+    for name in [
+        "rules.simulated.json",
+        "scores.simulated.json",
+        "surrogates.simulated.json",
+    ] {
         assert!(artifacts.path().join("memory").join(name).exists());
     }
 }
@@ -211,10 +215,12 @@ fn a_run_with_memory_starts_from_what_was_learnt() {
         .clone();
     let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(summary["warm_start"]["rules"].as_u64().unwrap() >= 1);
+    assert_eq!(summary["warm_start"]["surrogate"], true);
     let run = artifacts.path().join(summary["run_id"].as_str().unwrap());
-    let scores: Value =
-        serde_json::from_slice(&fs::read(run.join("scores.json")).unwrap()).unwrap();
-    assert!(!scores.as_array().unwrap().is_empty());
+    for name in ["scores.json", "surrogates.json"] {
+        let known: Value = serde_json::from_slice(&fs::read(run.join(name)).unwrap()).unwrap();
+        assert!(!known.as_array().unwrap().is_empty(), "{name}");
+    }
 }
 
 /// One call of every size of the demo, recorded on a machine that is a hundred times too slow.

@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-use crate::{RuleRecord, ScoreRecord};
+use crate::{RuleRecord, ScoreRecord, SurrogateRecord};
 
 /// Why the store cannot be used.
 #[derive(Debug, Error)]
@@ -38,7 +38,7 @@ pub enum StoreError {
     },
 }
 
-/// A folder of rules and scores.
+/// A folder of rules, scores and surrogates.
 #[derive(Clone, Debug)]
 pub struct RuleStore {
     folder: PathBuf,
@@ -62,6 +62,11 @@ impl RuleStore {
         self.file_of("scores", source)
     }
 
+    /// The file of what was measured of keys' choices by runs of one source.
+    pub fn surrogate_file(&self, source: Source) -> PathBuf {
+        self.file_of("surrogates", source)
+    }
+
     fn file_of(&self, what: &str, source: Source) -> PathBuf {
         self.folder.join(format!("{what}.{source}.json"))
     }
@@ -80,6 +85,14 @@ impl RuleStore {
     /// A file that is there and cannot be read as scores.
     pub fn load_scores(&self, source: Source) -> Result<Vec<ScoreRecord>, StoreError> {
         read(&self.score_file(source), "scores")
+    }
+
+    /// What runs of one source measured of keys' choices; none where nothing was kept yet.
+    ///
+    /// # Errors
+    /// A file that is there and cannot be read as surrogates.
+    pub fn load_surrogates(&self, source: Source) -> Result<Vec<SurrogateRecord>, StoreError> {
+        read(&self.surrogate_file(source), "surrogates")
     }
 
     /// Adds rules; one that is there already is confirmed and takes the newer figures. Only
@@ -129,6 +142,26 @@ impl RuleStore {
             all.insert(score.id(), score);
         }
         self.replace(&self.score_file(source), &all)
+    }
+
+    /// Adds what one run measured; of a context and key the newest run takes the place of those before it.
+    /// Only surrogates of `source` are taken, and a run without any changes nothing.
+    ///
+    /// # Errors
+    /// A file that cannot be read or replaced; it is untouched then.
+    pub fn add_surrogates(
+        &self,
+        source: Source,
+        surrogates: &[SurrogateRecord],
+    ) -> Result<(), StoreError> {
+        let known = self.load_surrogates(source)?;
+        let new: Vec<_> = surrogates.iter().filter(|s| s.source == source).collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        let all = known.into_iter().chain(new.into_iter().cloned());
+        let all: BTreeMap<String, SurrogateRecord> = all.map(|s| (s.id(), s)).collect();
+        self.replace(&self.surrogate_file(source), &all)
     }
 
     fn replace<T: Serialize>(
@@ -286,5 +319,84 @@ mod tests {
             .add_scores(source, &[score(Source::Measured, 1.0)])
             .unwrap();
         assert_eq!(store.load_scores(Source::Measured).unwrap(), []);
+    }
+
+    fn surrogate(run_id: &str, workload: &str, log_ratio: f64) -> SurrogateRecord {
+        let RuleRecord {
+            context,
+            key,
+            choice,
+            source,
+            ..
+        } = rule(Source::Simulated);
+        SurrogateRecord {
+            context: ContextSignature {
+                workload: workload.to_owned(),
+                ..context
+            },
+            key,
+            overlapped: false,
+            untuned: None,
+            observations: vec![crate::Measured {
+                choice,
+                log_ratio,
+                variance: 1e-4,
+            }],
+            source,
+            run_id: run_id.to_owned(),
+        }
+    }
+
+    #[test]
+    fn of_a_context_and_key_the_newest_run_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = RuleStore::new(folder.path());
+        let source = Source::Simulated;
+        let first = [surrogate("1", "a", -0.1), surrogate("1", "b", -0.2)];
+        store.add_surrogates(source, &first).unwrap();
+        let second = surrogate("2", "a", -0.3);
+        store
+            .add_surrogates(source, std::slice::from_ref(&second))
+            .unwrap();
+        let known = store.load_surrogates(source).unwrap();
+        assert_eq!(known, [second.clone(), first[1].clone()]);
+        // What was simulated never reaches a job, and a run without any changes nothing.
+        store.add_surrogates(Source::Measured, &[second]).unwrap();
+        assert_eq!(store.load_surrogates(Source::Measured).unwrap(), []);
+        assert!(!store.surrogate_file(Source::Measured).exists());
+    }
+
+    #[test]
+    fn a_damaged_file_of_surrogates_is_an_error_and_stays_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = RuleStore::new(folder.path());
+        let path = store.surrogate_file(Source::Simulated);
+        std::fs::write(&path, "[{\"key\": 1}]").unwrap();
+        let added = store.add_surrogates(Source::Simulated, &[surrogate("1", "a", 0.0)]);
+        let error = added.unwrap_err().to_string();
+        assert!(
+            error.contains("surrogates.simulated.json:1:")
+                && error.contains("not a list of surrogates"),
+            "{error}"
+        );
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "[{\"key\": 1}]");
+    }
+
+    #[test]
+    fn iterations_are_compared_with_iterations_of_the_same_job_only() {
+        let record = surrogate("1", "a", -0.1);
+        let other = surrogate("1", "b", -0.1).context;
+        let applies = |r: &SurrogateRecord, context, overlapped| {
+            r.applies_to(context, r.key, overlapped, None)
+        };
+        assert!(applies(&record, &other, false));
+        assert!(!applies(&record, &record.context, true));
+        let hidden = SurrogateRecord {
+            overlapped: true,
+            ..record.clone()
+        };
+        assert!(applies(&hidden, &hidden.context, true) && !applies(&hidden, &other, true));
+        let own = Some(record.observations[0].choice);
+        assert!(!record.applies_to(&record.context, record.key, false, own));
     }
 }

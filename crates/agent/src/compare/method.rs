@@ -23,7 +23,8 @@ pub enum Method {
     Smac,
     /// A plain Gaussian process with expected improvement on the whole job.
     Gp,
-    /// Ours: what the machine should do is known, and rules of one earlier run are remembered.
+    /// Ours: what the machine should do is known, and one earlier run is remembered, its rules and what it
+    /// measured.
     Ours,
     /// The same without the earlier run.
     OursCold,

@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use ccl_core::{Choice, ContextSignature, Policy, TaskKey};
-use ccl_memory::{KnowledgeBase, RuleRecord};
+use ccl_memory::{KnowledgeBase, RuleRecord, SurrogateRecord};
 
 use super::course::Course;
 use super::machine::{Machine, noise_free_us};
@@ -25,8 +25,17 @@ use crate::tuner::{TuneOptions, Tuner};
 pub struct Ran {
     /// How it went.
     pub course: Course,
-    /// The rules it learnt.
-    pub learnt: Vec<RuleRecord>,
+    /// What a later run may remember of it.
+    pub left: Memory,
+}
+
+/// What earlier runs left.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    /// Rules.
+    pub rules: Vec<RuleRecord>,
+    /// What was measured of keys' choices.
+    pub surrogates: Vec<SurrogateRecord>,
 }
 
 /// Runs the loop on a machine of a task, with what earlier runs remember.
@@ -39,7 +48,7 @@ pub fn run(
     machine: &Machine,
     budget: u32,
     seed: u64,
-    remembered: Vec<RuleRecord>,
+    remembered: Memory,
     clock: Clock,
 ) -> Result<Ran, CompareError> {
     let mut books = Books {
@@ -74,19 +83,23 @@ pub fn run(
         options,
         Asker::new(None, Box::new(|_, _| Ok(()))),
         &knowledge,
-        remembered,
+        remembered.rules,
         &interrupted,
     )
     .expecting(expectation);
+    tuner.remember_surrogates(remembered.surrogates);
     let summary = tuner.run("compare")?;
-    let learnt = tuner.learnt().to_vec();
+    let left = Memory {
+        rules: tuner.learnt().to_vec(),
+        surrogates: tuner.measured("compare"),
+    };
     drop(tuner);
     let mut course = books.course;
     course.thinking = clock().saturating_sub(began + books.in_testbed);
     course.candidates = u64::from(summary.trials);
     course.suggestions = course.candidates;
     course.verdict = Some(summary.verdict);
-    Ok(Ran { course, learnt })
+    Ok(Ran { course, left })
 }
 
 /// A testbed that passes everything on and notes what it truly cost.

@@ -61,7 +61,7 @@ impl KeyModel {
     /// Asks the source in use about the whole space, leaves out what does not matter or is hopeless, and
     /// says what it heard; nothing where there is no source.
     pub fn screen(&mut self) -> Option<(String, Vec<Change>)> {
-        let source = self.source()?.to_owned();
+        let source = self.screened_by.clone().filter(|_| self.is_informed())?;
         let value = |point: &Point| self.figures.get(point).copied().unwrap_or(f64::INFINITY);
         let mut rng = self.rng.clone();
         let space = self.choices.mixed().clone();
@@ -164,7 +164,7 @@ impl KeyModel {
         let count = self.observations.len();
         let is_due = count >= TRIALS_TO_SEE && count >= self.reviewed + TRIALS_BETWEEN;
         let shares = if is_due { self.importance() } else { None };
-        let is_believed = self.source().is_some();
+        let is_believed = self.is_informed();
         let mut changes = Vec::new();
         if let Some(running) = self.running_point() {
             let before = self.size();

@@ -20,6 +20,10 @@ fn simple(channels: u32) -> Choice {
 
 /// The simulator holds eight channels for best, and LL for bad.
 fn model() -> KeyModel {
+    model_with(&[])
+}
+
+fn model_with(elsewhere: &[Elsewhere]) -> KeyModel {
     let figure = |c: &Choice| match (c.protocol, c.channels) {
         (Protocol::Simple, Some(8)) => -0.4,
         (Protocol::Simple, _) => 0.0,
@@ -30,7 +34,7 @@ fn model() -> KeyModel {
         figures: space().points().iter().map(|c| (*c, figure(c))).collect(),
         misses: 1.0,
     };
-    KeyModel::new(space(), Some(simple(2)), vec![figures], 1)
+    KeyModel::new(space(), Some(simple(2)), vec![figures], elsewhere, 1)
 }
 
 #[test]
@@ -84,7 +88,7 @@ fn trials_are_told_beside_what_ran_during_them() {
 
 #[test]
 fn where_nothing_is_known_the_descent_explains_its_steps() {
-    let mut model = KeyModel::new(space(), Some(simple(2)), Vec::new(), 1);
+    let mut model = KeyModel::new(space(), Some(simple(2)), Vec::new(), &[], 1);
     assert_eq!(model.belief(&simple(8)), None);
     let suggested = model.suggest(4, 9.0, &|_| true);
     assert!(!suggested.is_empty());
@@ -122,7 +126,7 @@ fn all_ways_to_write_what_runs_are_what_runs() {
 
 #[test]
 fn by_its_neighbours_a_choice_at_most_doubles_with_every_level() {
-    let mut model = KeyModel::new(space(), Some(simple(2)), Vec::new(), 1);
+    let mut model = KeyModel::new(space(), Some(simple(2)), Vec::new(), &[], 1);
     let ratio = |model: &KeyModel, c: &Choice| model.worst(c).exp();
     assert!((ratio(&model, &simple(2)) - 1.0).abs() < 1e-9);
     assert!((ratio(&model, &simple(1)) - 2.0).abs() < 1e-9);
@@ -161,7 +165,7 @@ fn screened() -> KeyModel {
         misses: 1.0,
     };
     let runs = simple(2).with_chunk_bytes(1 << 20);
-    KeyModel::new(space, Some(runs), vec![figures], 1)
+    KeyModel::new(space, Some(runs), vec![figures], &[], 1)
 }
 
 #[test]
@@ -210,6 +214,7 @@ fn what_the_trials_say_does_not_matter_is_left_out_until_something_else_runs() {
         },
         Some(simple(2)),
         Vec::new(),
+        &[],
         1,
     );
     for channels in [1, 2, 4, 8] {
@@ -237,4 +242,47 @@ fn what_the_trials_say_does_not_matter_is_left_out_until_something_else_runs() {
         }
     }
     assert!(model.observations.len() >= 20);
+}
+
+/// The simulator's model with an earlier run on top that holds four channels for best and eight for worst.
+fn misled() -> KeyModel {
+    let earlier = Elsewhere {
+        name: "an earlier run".to_owned(),
+        observations: vec![(simple(8), 0.4, 0.01), (simple(4), -0.3, 0.01)],
+        is_remembered: true,
+    };
+    model_with(&[earlier])
+}
+
+#[test]
+fn an_earlier_run_is_believed_first_and_dropped_as_soon_as_trials_say_otherwise() {
+    let mut model = misled();
+    assert_eq!(model.source(), Some("the simulator with an earlier run"));
+    assert_eq!(model.suggest(1, 9.0, &|_| true)[0].choice, simple(4));
+    model.observe(simple(4), 0.0, 1e-4);
+    model.observe(simple(8), -0.4, 1e-4);
+    assert_eq!(model.source(), Some("the simulator"));
+    assert!(model.has_remembered() && !model.forget_earlier_runs());
+}
+
+#[test]
+fn no_measurement_is_judged_by_an_earlier_run_and_none_of_its_figures_is_one() {
+    let model = misled();
+    let plain = self::model();
+    let [own, with] = [model.own_belief(&simple(8)), model.belief(&simple(8))].map(Option::unwrap);
+    assert_eq!(own.mean, plain.belief(&simple(8)).unwrap().mean);
+    assert!(with.mean > own.mean);
+    // The guard hears the worse of the two, and what is remembered is no measurement of this run.
+    assert!(model.feared(&simple(8)).unwrap() >= upper(own));
+    assert!(model.feared(&simple(4)).unwrap() >= upper(model.own_belief(&simple(4)).unwrap()));
+    assert!(model.measured().is_empty());
+    assert_eq!(misled().worst(&simple(4)), plain.worst(&simple(4)));
+}
+
+#[test]
+fn once_it_is_forgotten_all_is_as_without_it() {
+    let mut model = misled();
+    assert!(model.forget_earlier_runs());
+    assert_eq!(model.source(), Some("the simulator"));
+    assert_eq!(model.suggest(1, 9.0, &|_| true)[0].choice, simple(8));
 }

@@ -7,6 +7,7 @@ use ccl_memory::{RuleKind, RuleRecord};
 
 use super::online::Stop;
 use super::verdict::{Comparison, estimate};
+use crate::key_model::KeyModel;
 use crate::oracle::oracle;
 use crate::summary::{Baseline, Best, Lanes, Summary, TuningCost, WarmStart};
 use crate::tuner::{RunError, Tried, Tuner};
@@ -92,7 +93,7 @@ impl Tuner<'_> {
             },
             warm_start: WarmStart {
                 rules: self.counts.warm_rules,
-                surrogate: false,
+                surrogate: self.models.values().any(KeyModel::has_remembered),
             },
             llm: self.asker.used(),
             stopped_because: because,

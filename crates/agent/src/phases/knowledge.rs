@@ -55,6 +55,14 @@ impl Tuner<'_> {
                 .map(|h| format!("{} on {}: {} ({})", h.choice, h.key, h.mechanism, h.because)),
         );
         steps.truncate(MOST_STEPS);
+        let remembering = self
+            .models
+            .iter()
+            .filter(|(_, model)| model.has_remembered());
+        steps.extend(
+            remembering
+                .filter_map(|(key, model)| Some(format!("{key}: begin with {}", model.source()?))),
+        );
         let points: u64 = self.models.values().map(|s| s.space().size()).sum();
         steps.push(format!(
             "then a search of {points} points, at most {} trials in all",

@@ -6,7 +6,7 @@ use ccl_core::{Choice, Hypothesis, Lane, Proposer, TaskKey};
 use ccl_search::surrogate::Posterior;
 
 use crate::arbiter::{Offer, WORTH_GOING_ON, WORTH_TRYING};
-use crate::key_model::{saving, upper};
+use crate::key_model::saving;
 use crate::mind::Mind;
 use crate::situation::KeyState;
 use crate::tuner::Tuner;
@@ -165,9 +165,9 @@ impl Tuner<'_> {
     fn may_begin(&self, proposal: &Proposed) -> bool {
         let state = self.situation.key(proposal.key);
         let model = self.models.get(&proposal.key);
-        let belief = model.and_then(|m| m.belief(&proposal.choice));
-        match (state, belief) {
-            (Some(state), Some(belief)) => upper(belief) <= self.most_feared(state),
+        let feared = model.and_then(|m| m.feared(&proposal.choice));
+        match (state, feared) {
+            (Some(state), Some(feared)) => feared <= self.most_feared(state),
             _ => true,
         }
     }

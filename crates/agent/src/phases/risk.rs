@@ -4,7 +4,6 @@ use ccl_core::{Candidate, Choice};
 use ccl_memory::RuleKind;
 
 use crate::guard::{Foreseen, Refusal, Risk};
-use crate::key_model::upper;
 use crate::tuner::Tuner;
 
 /// How far the time of a call outside the job may be off, as a share: two standard deviations of a ratio of
@@ -28,12 +27,11 @@ impl Tuner<'_> {
         let share = state.map_or(0.0, |k| k.observed.share);
         let incumbent = state.and_then(|k| k.incumbent);
         let overlapped = state.is_some_and(|k| k.facts.overlapped);
-        // Two deviations above what the key's model believes: of the call, or of the iteration where
+        // Two deviations above what the key's model believes, an earlier run heard or not: of the call, or of the iteration where
         // that is what it models.
         let model = self.models.get(&key);
-        let is_informed = model.is_some_and(|m| m.source().is_some());
-        let believed = model.and_then(|m| m.belief(&choice));
-        let believed = believed.map(|b| upper(b).exp());
+        let is_informed = model.is_some_and(|m| m.is_informed());
+        let believed = model.and_then(|m| m.feared(&choice)).map(f64::exp);
         let of_call = believed
             .filter(|_| !overlapped)
             .map(|ratio| (ratio, "as its key's model believes"));

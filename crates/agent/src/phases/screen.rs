@@ -2,7 +2,8 @@
 //!
 //! That is the simulator, where it may speak ([`KeyModel::screen`]); else a micro-benchmark, one parameter at
 //! a time around what runs, outside the job and only where that is cheap beside its iterations (the price is
-//! in [`TuneOptions::probe_iterations`](crate::tuner::TuneOptions)).
+//! in [`TuneOptions::probe_iterations`](crate::tuner::TuneOptions)). What it timed of a key that is waited
+//! for is where the key's model begins as well.
 
 use ccl_core::{
     Algorithm, Choice, EvidenceId, Protocol, Source, TaskKey, TraceEvent, format_bytes,
@@ -10,6 +11,7 @@ use ccl_core::{
 use ccl_search::Space;
 
 use crate::key_model::{Change, KeyModel};
+use crate::mind::Mind;
 use crate::oracle::space_of;
 use crate::situation::KeyState;
 use crate::tuner::{RunError, Tuner};
@@ -89,15 +91,54 @@ impl Tuner<'_> {
     /// Screens the keys that no source speaks of by calls outside the job, largest share first, as long as
     /// the price is left.
     pub(super) fn screen_keys(&mut self) -> Result<(), RunError> {
-        for index in 0..self.situation.keys.len().min(MOST_PROBED_KEYS) {
+        // Of a call that hides behind computation its time outside the job says least.
+        let mut order: Vec<usize> = (0..self.situation.keys.len()).collect();
+        order.sort_by_key(|index| {
+            let state = self.situation.keys.get(*index);
+            state.is_some_and(|k| k.facts.overlapped)
+        });
+        for index in order.into_iter().take(MOST_PROBED_KEYS) {
             let key = self.situation.keys.get(index).map(|k| k.facts.key);
             let model = key.and_then(|key| self.models.get(&key));
-            if model.is_some_and(|model| model.source().is_some()) {
+            if model.is_some_and(KeyModel::is_informed) {
                 continue;
             }
             self.screen(index)?;
+            // Nothing was tried yet: the model begins anew, with what was timed.
+            self.make_model(index);
         }
         Ok(())
+    }
+
+    /// Times first what tells most, while the price is left: what there is a reason for, as many channels of
+    /// what runs as are nearest to its own, the other pairs, and channels of the best of those.
+    fn time_what_tells(&mut self, key: TaskKey, running: Choice, space: &Space) {
+        let explained = self.rule_mind.propose(&self.situation);
+        let reasons = self.remembered_hypotheses().into_iter().chain(explained);
+        for hypothesis in reasons.filter(|h| h.key == key) {
+            self.probe_us(key, Some(hypothesis.choice));
+        }
+        let pair = Choice::new(running.algorithm, running.protocol);
+        let mut channels = space.channels.clone();
+        let own = running.channels.unwrap_or(1).max(1);
+        // Stable and sorted from fewer: more come before as many times fewer.
+        channels.reverse();
+        channels.sort_by_key(|n| (*n).max(1).ilog2().abs_diff(own.ilog2()));
+        for &n in &channels {
+            self.probe_us(key, Some(pair.with_channels(n)));
+        }
+        let mut best: Option<(f64, Choice)> = None;
+        for other in space.pairs.iter().map(|&(a, p)| Choice::new(a, p)) {
+            let timed = self.probe_us(key, Some(other)).filter(|_| other != pair);
+            if let Some(us) = timed.filter(|us| best.is_none_or(|(least, _)| *us < least)) {
+                best = Some((us, other));
+            }
+        }
+        if let Some((_, other)) = best {
+            for &n in &channels {
+                self.probe_us(key, Some(other.with_channels(n)));
+            }
+        }
     }
 
     /// One parameter at a time around NCCL's own choice; prunes what the probes speak against.
@@ -108,8 +149,12 @@ impl Tuner<'_> {
         let key = state.facts.key;
         let mut space = space_of(&state.facts);
         if space.only.is_none() {
+            let running = state.observed.choice;
+            if let Some(running) = running {
+                self.time_what_tells(key, running, &space);
+            }
             self.screen_pairs(index, &state, &mut space)?;
-            if let Some(running) = state.observed.choice {
+            if let Some(running) = running {
                 let pair = Choice::new(running.algorithm, running.protocol);
                 self.screen_levels(key, pair, state.observed.call_us, &space)?;
             }
@@ -137,6 +182,9 @@ impl Tuner<'_> {
                 .collect();
             each.join(", ")
         };
+        if probed.is_empty() {
+            return Ok(());
+        }
         let statement = format!("{key} outside the job: {}", words(&probed));
         let evidence = self.observe(Some(key), statement)?;
         let best = probed

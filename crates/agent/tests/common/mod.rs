@@ -18,7 +18,7 @@ use ccl_agent::trace::Tracer;
 use ccl_agent::tuner::{RunError, TuneOptions, Tuner};
 use ccl_core::{ClusterSpec, ContextSignature, TraceLine, WorkloadSpec, cluster_text};
 use ccl_llm::Provider;
-use ccl_memory::{KnowledgeBase, RuleRecord, ScoreRecord};
+use ccl_memory::{KnowledgeBase, RuleRecord, ScoreRecord, SurrogateRecord};
 use ccl_sim::noise::{NoiseModel, Scenario};
 
 /// The workloads that ship.
@@ -42,6 +42,7 @@ pub struct Ran {
     pub trace: Vec<TraceLine>,
     pub learnt: Vec<RuleRecord>,
     pub scores: Vec<ScoreRecord>,
+    pub measured: Vec<SurrogateRecord>,
 }
 
 impl Ran {
@@ -69,6 +70,7 @@ pub struct With {
     pub provider: Option<Arc<dyn Provider>>,
     pub remembered: Vec<RuleRecord>,
     pub scores: Vec<ScoreRecord>,
+    pub surrogates: Vec<SurrogateRecord>,
     pub interrupted: bool,
     pub expectation: Option<Expectation>,
 }
@@ -116,14 +118,17 @@ pub fn tune(testbed: &mut dyn Testbed, on: &ClusterSpec, with: With) -> Ran {
         tuner = tuner.expecting(expectation);
     }
     tuner.remember_scores(with.scores);
+    tuner.remember_surrogates(with.surrogates);
     let result = tuner.run("test");
     let learnt = tuner.learnt().to_vec();
     let scores = tuner.scores("test");
+    let measured = tuner.measured("test");
     drop(tuner);
     Ran {
         result,
         trace,
         learnt,
         scores,
+        measured,
     }
 }

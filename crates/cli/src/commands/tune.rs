@@ -83,8 +83,8 @@ pub struct TuneArgs {
     /// Model of the provider.
     #[arg(long, value_name = "NAME", default_value = Ollama::MODEL)]
     model: String,
-    /// Folder of remembered rules, and of what hypotheses were worth: they become a part of what
-    /// decides this run. Without it the run starts cold. What it learns goes there, or to
+    /// Folder of remembered rules, of what hypotheses were worth, and of what was measured of choices: they
+    /// become a part of what decides this run. Without it the run starts cold. What it learns goes there, or to
     /// ARTIFACTS/memory.
     #[arg(long, value_name = "DIR")]
     memory: Option<PathBuf>,
@@ -151,6 +151,12 @@ pub fn run(args: &TuneArgs) -> CommandResult {
         })?,
         None => Vec::new(),
     };
+    let surrogates = match &args.memory {
+        Some(_) => store.load_surrogates(source).map_err(|error| {
+            CommandError::bad_input(error).help("repair or remove the file, or leave out --memory")
+        })?,
+        None => Vec::new(),
+    };
 
     let mut run_dir = create(&args.artifacts, &job.workload.name, args.seed)?;
     let folder = run_dir.path().to_owned();
@@ -164,6 +170,9 @@ pub fn run(args: &TuneArgs) -> CommandResult {
         .map_err(written)?;
     run_dir
         .write_json("scores.json", &scores)
+        .map_err(written)?;
+    run_dir
+        .write_json("surrogates.json", &surrogates)
         .map_err(written)?;
 
     let interrupted = Arc::new(AtomicBool::new(false));
@@ -215,6 +224,7 @@ pub fn run(args: &TuneArgs) -> CommandResult {
     )
     .expecting(expectation);
     tuner.remember_scores(scores);
+    tuner.remember_surrogates(surrogates);
     let summary = match tuner.run(&run_id) {
         Ok(summary) => summary,
         Err(error) => {
@@ -228,12 +238,15 @@ pub fn run(args: &TuneArgs) -> CommandResult {
         }
     };
     let (learnt, scored) = (tuner.learnt().to_vec(), tuner.scores(&run_id));
+    let measured = tuner.measured(&run_id);
     let mut tracer = tuner.into_tracer();
     store
         .add(source, &learnt)
         .and_then(|()| store.add_scores(source, &scored))
+        .and_then(|()| store.add_surrogates(source, &measured))
         .map_err(|error| {
-            CommandError::bad_input(error).help("the run is complete but for its rules and scores")
+            CommandError::bad_input(error)
+                .help("the run is complete but for what it leaves in memory")
         })?;
     for file in write_results(&folder, &summary).map_err(written)? {
         tracer

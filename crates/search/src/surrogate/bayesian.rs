@@ -64,8 +64,14 @@ const ALL_REFIT: usize = 40;
 
 #[derive(Clone, Debug)]
 struct Model {
+    /// What speaks in it, for people.
+    name: Option<String>,
     source: Option<Source>,
     process: GaussianProcess,
+    /// Whether it was told observations made elsewhere.
+    is_from_elsewhere: bool,
+    /// What its evidence owes to observations made elsewhere.
+    owed: f64,
     /// Why it can be had no longer.
     failure: Option<SurrogateError>,
 }
@@ -99,6 +105,12 @@ impl Model {
             .difference((point, self.belief(point)), (other, self.belief(other)))
     }
 
+    /// Logarithm of the evidence of what was told here.
+    fn evidence(&self) -> Option<f64> {
+        let is_fit = self.failure.is_none();
+        is_fit.then(|| self.process.log_evidence() - self.owed)
+    }
+
     fn refit(&mut self) {
         if self.failure.is_none() {
             self.failure = self.process.refit().err();
@@ -119,7 +131,7 @@ pub struct BayesianSearch {
     settings: Settings,
     /// Every point, of a small space.
     whole: Option<Vec<Point>>,
-    /// One for each source, the better first, and one without.
+    /// One for each source, the one believed first in front, and one without.
     models: Vec<Model>,
     contest: Contest,
     history: History,
@@ -148,7 +160,10 @@ impl BayesianSearch {
                         || process.clone(),
                         |missed| GaussianProcess::of_residuals(&space, missed),
                     ),
+                    name: source.as_ref().map(|s| s.name().to_owned()),
                     source,
+                    is_from_elsewhere: false,
+                    owed: 0.0,
                     failure: None,
                 })
                 .collect(),
@@ -164,9 +179,55 @@ impl BayesianSearch {
         }
     }
 
+    /// Puts in front what was observed elsewhere: points, logarithms of their values, and variances that say
+    /// how little they need to be true here. On top of the model that is in front now, which stays behind it:
+    /// believed as any source is, until what is told here is likelier without. Told before anything is
+    /// measured here, but after what is true by definition. Returns whether it could be had.
+    pub fn tell_elsewhere(
+        &mut self,
+        name: impl Into<String>,
+        observations: &[(Point, f64, f64)],
+    ) -> bool {
+        let Some(front) = self.models.first().filter(|m| m.failure.is_none()) else {
+            return false;
+        };
+        let mut model = front.clone();
+        let before = model.process.log_evidence();
+        let beside: Vec<_> = observations
+            .iter()
+            .map(|(point, value, variance)| (point.clone(), model.belief(point), *value, *variance))
+            .collect();
+        if observations.is_empty() || model.process.tell_elsewhere(&beside).is_err() {
+            return false;
+        }
+        model.is_from_elsewhere = true;
+        model.owed += model.process.log_evidence() - before;
+        let name = name.into();
+        model.name = Some(match &front.name {
+            Some(behind) => format!("{behind} with {name}"),
+            None => name,
+        });
+        self.models.insert(0, model);
+        self.contest = Contest::default();
+        true
+    }
+
+    /// Drops the `first` of the models for good; the one without a source stays in any case.
+    pub fn drop_first(&mut self, first: usize) {
+        let first = first.min(self.models.len() - 1);
+        self.models.drain(..first);
+        self.contest = self.contest.without(first);
+    }
+
     /// Name of the source that is believed at present; `None` where none is.
     pub fn source(&self) -> Option<&str> {
-        self.model().source.as_ref().map(Source::name)
+        self.model().name.as_deref()
+    }
+
+    /// Index of the model in use, of the number there are: those put in front first, then one for each source,
+    /// and last the one without.
+    pub fn in_use(&self) -> (usize, usize) {
+        (self.contest.in_use(), self.models.len())
     }
 
     /// What was told, values as logarithms.
@@ -223,6 +284,22 @@ impl BayesianSearch {
         self.model().difference(point, other)
     }
 
+    /// The same by the model in use or, where that is one of the `first`, by the first behind them.
+    pub fn difference_without(&self, first: usize, point: &Point, other: &Point) -> Posterior {
+        self.model_without(first).difference(point, other)
+    }
+
+    /// What is believed of a point by the model in use or, where that is one of the `first`, by the first
+    /// behind them.
+    pub fn predict_without(&self, first: usize, point: &Point) -> Posterior {
+        self.model_without(first).predict(point)
+    }
+
+    fn model_without(&self, first: usize) -> &Model {
+        let index = self.contest.in_use().max(first);
+        self.models.get(index).unwrap_or_else(|| self.model())
+    }
+
     /// Up to `count` points worth measuring next, best first, among those `allowed`; fewer where
     /// no more are left. Each but the first is chosen as if those before it had given what is
     /// expected of them.
@@ -272,12 +349,17 @@ impl BayesianSearch {
     /// Chooses the model to use, once what was measured could show that a source is wrong.
     fn judge(&mut self) {
         let model = self.model();
-        let source = model.source.as_ref();
-        if model.failure.is_none() && source.is_some_and(|source| !self.is_tried(source)) {
+        let source = model.source.as_ref().filter(|_| model.failure.is_none());
+        let is_untried = source.is_some_and(|source| !self.is_tried(source));
+        if is_untried && !model.is_from_elsewhere {
             return;
         }
-        let evidence = |m: &Model| m.failure.is_none().then(|| m.process.log_evidence());
-        let evidence: Vec<Option<f64>> = self.models.iter().map(evidence).collect();
+        // What was observed elsewhere may prove wrong before the source beneath it is put to the test.
+        let is_judged = |m: &&Model| !is_untried || m.source.is_some();
+        let evidence = self.models.iter();
+        let evidence: Vec<Option<f64>> = evidence
+            .map(|m| Some(m).filter(is_judged).and_then(Model::evidence))
+            .collect();
         self.contest.judge(&evidence);
     }
 
@@ -288,7 +370,9 @@ impl BayesianSearch {
     /// Whether the next point should be well spread rather than promising: at the start, and where
     /// a source is believed of which nothing measured so far could show that it is wrong.
     fn is_designing(&self, pending: usize) -> bool {
-        match &self.model().source {
+        let model = self.model();
+        match &model.source {
+            None if model.name.is_some() => false,
             None => self.history.len() + pending < self.settings.initial,
             Some(source) => {
                 let is_wanted = self.settings.initial > 0 && pending == 0;

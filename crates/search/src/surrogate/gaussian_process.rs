@@ -6,6 +6,8 @@
 //! out, so they are part of the covariance (Rasmussen and Williams 2006, section 2.7). It neither
 //! chooses points nor knows where beliefs come from.
 
+use std::ops::Range;
+
 use super::cholesky::{Cholesky, dot, row_start};
 use super::hyperparameters::{Climb, evidence, evidence_gradient};
 use super::kernel::{Block, Kernel, LogNormal};
@@ -46,6 +48,8 @@ pub(super) struct Data {
     pub(super) beliefs: Vec<Belief>,
     values: Vec<f64>,
     pub(super) variances: Vec<f64>,
+    /// Which of them were made elsewhere: nothing that is observed here takes their place.
+    elsewhere: Range<usize>,
 }
 
 impl Data {
@@ -65,22 +69,26 @@ impl Data {
         self.variances.push(variance);
     }
 
-    /// The first observation of a point.
+    /// The first observation of a point here.
     fn find(&self, codes: &[u16]) -> Option<usize> {
-        (0..self.len()).find(|index| self.codes(*index) == codes)
+        let mut here = (0..self.len()).filter(|index| !self.elsewhere.contains(index));
+        here.find(|index| self.codes(*index) == codes)
     }
 
-    /// Drops the observations of a point but for its first.
+    /// Drops the observations of a point here but for its first.
     fn keep_only(&mut self, first: usize, codes: &[u16]) {
         let mut index = self.len();
         while index > first + 1 {
             index -= 1;
-            if self.codes(index) == codes {
+            if self.codes(index) == codes && !self.elsewhere.contains(&index) {
                 self.codes
                     .drain(index * self.width..(index + 1) * self.width);
                 self.beliefs.remove(index);
                 self.values.remove(index);
                 self.variances.remove(index);
+                if index < self.elsewhere.start {
+                    self.elsewhere = self.elsewhere.start - 1..self.elsewhere.end - 1;
+                }
             }
         }
     }
@@ -198,7 +206,29 @@ impl GaussianProcess {
         self.extend()
     }
 
-    /// Replaces what was observed of a point by one observation, or adds it where there is none.
+    /// Adds observations made elsewhere, points with their values and variances: they stay beside what is
+    /// observed here, and the hyperparameters are fitted to them.
+    ///
+    /// # Errors
+    ///
+    /// As [`tell`](Self::tell).
+    pub(super) fn tell_elsewhere(
+        &mut self,
+        observations: &[(Point, Belief, f64, f64)],
+    ) -> Result<(), SurrogateError> {
+        let before = self.len();
+        for (point, belief, value, variance) in observations {
+            self.tell(point, *belief, *value, *variance)?;
+        }
+        let start = match self.data.elsewhere.is_empty() {
+            true => before,
+            false => self.data.elsewhere.start,
+        };
+        self.data.elsewhere = start..self.len();
+        self.settle()
+    }
+
+    /// Replaces what was observed of a point here by one observation, or adds it where there is none.
     ///
     /// # Errors
     ///

@@ -1,7 +1,6 @@
 //! Cheap figures as a prior, with a bias that is learnt and a guard.
 //!
-//! A simulator, a micro-benchmark or what an earlier run left can say something of every point
-//! before anything is measured. Following Kennedy and O'Hagan (2000, Predicting the output from a
+//! A simulator can say something of every point before anything is measured. Following Kennedy and O'Hagan (2000, Predicting the output from a
 //! complex computer code when fast approximations are available, eq. 1), in logarithms of times:
 //!
 //! ```text
@@ -15,8 +14,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::SurrogateError;
-use super::gaussian_process::GaussianProcess;
 use crate::space::{MixedSpace, Point};
 
 /// Deviation of the constant a: a factor of e, around the mean of what was observed.
@@ -157,27 +154,6 @@ impl Source {
         self.accuracy
     }
 
-    /// The surrogate of an earlier run, from its observations: points, logarithms of times, and
-    /// their variances.
-    ///
-    /// # Errors
-    ///
-    /// Where they make no Gaussian process.
-    pub fn stored(
-        name: impl Into<String>,
-        space: &MixedSpace,
-        observations: &[(Point, f64, f64)],
-    ) -> Result<Self, SurrogateError> {
-        let mut process = GaussianProcess::new(space);
-        for (point, value, variance) in observations {
-            process.tell(point, Belief::CONSTANT, *value, *variance)?;
-        }
-        process.settle()?;
-        Ok(Self::new(name, space, move |point: &Point| {
-            Some(process.mean(point, Belief::CONSTANT))
-        }))
-    }
-
     /// Its name, for reports.
     pub fn name(&self) -> &str {
         &self.name
@@ -228,10 +204,10 @@ fn centring_points(space: &MixedSpace) -> Vec<Point> {
 /// (1995, Bayes Factors, section 3.2) call positive.
 const BELIEVED: f64 = 1.098_612_288_668_11;
 
-/// Which of several models of the same observations is in use: one for each source, and last the
-/// one without. The rule: without a source as soon as the odds are against the one in use; with a
-/// source as soon as the odds for it are 3 to 1. It works both ways: a source that misleads is
-/// dropped, and one that was dropped comes back.
+/// Which of several models of the same observations is in use: one for each source, the one believed first
+/// in front, and last the one without. The rule: one that is farther behind as soon as the odds are for it;
+/// one in front again as soon as the odds for it are 3 to 1. It works both ways: a source that misleads is
+/// dropped for what is left without it, and one that was dropped comes back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Contest {
     in_use: usize,
@@ -243,13 +219,19 @@ impl Contest {
         self.in_use
     }
 
+    /// The same without the first models.
+    pub fn without(self, first: usize) -> Self {
+        Self {
+            in_use: self.in_use.saturating_sub(first),
+        }
+    }
+
     /// Judges by the logarithms of the evidence, `None` for a model that could not be had.
     pub fn judge(&mut self, evidence: &[Option<f64>]) {
-        let without = evidence.len().saturating_sub(1);
         let now = evidence.get(self.in_use).copied().flatten();
         let scores = evidence.iter().enumerate().filter_map(|(index, value)| {
             let handicap = match index {
-                index if index == self.in_use || index == without => 0.0,
+                index if index >= self.in_use => 0.0,
                 _ if now.is_none() => 0.0,
                 _ => BELIEVED,
             };
@@ -311,11 +293,13 @@ mod tests {
     }
 
     #[test]
-    fn another_source_needs_three_to_one_over_the_one_in_use() {
+    fn a_source_that_misleads_gives_way_to_the_one_behind_it_and_needs_three_to_one_to_come_back() {
         let mut contest = Contest::default();
-        contest.judge(&[Some(0.0), Some(1.0), Some(-1.0)]);
-        assert_eq!(contest.in_use(), 0);
-        contest.judge(&[Some(0.0), Some(1.2), Some(-1.0)]);
+        contest.judge(&[Some(0.0), Some(0.1), Some(0.0)]);
         assert_eq!(contest.in_use(), 1);
+        contest.judge(&[Some(1.0), Some(0.0), Some(-1.0)]);
+        assert_eq!(contest.in_use(), 1);
+        contest.judge(&[Some(1.2), Some(0.0), Some(-1.0)]);
+        assert_eq!(contest.in_use(), 0);
     }
 }

@@ -91,7 +91,7 @@ impl Tuner<'_> {
             .iter()
             .map(|c| {
                 let model = self.models.get(&c.candidate.key);
-                let belief = model.and_then(|m| m.belief(&c.candidate.choice));
+                let belief = model.and_then(|m| m.own_belief(&c.candidate.choice));
                 belief.map_or(1e-3, |b| (-b.mean).max(1e-3))
             })
             .collect();

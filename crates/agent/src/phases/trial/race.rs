@@ -150,8 +150,11 @@ impl Tuner<'_> {
     }
 
     /// Why a contender is to be kept, if it is: its pairs say so, or all that is known with them.
+    /// An earlier run is no part of that.
     pub(super) fn why_kept(&self, contender: &Contender) -> Option<String> {
-        let belief = self.belief_of(contender)?;
+        let candidate = &contender.candidate;
+        let model = self.models.get(&candidate.key)?;
+        let belief = model.own_belief(&candidate.choice)?;
         let sure = belief.chance_below(0.0);
         let is_sure = sure >= SURE && belief.mean < -self.options.minimum_effect;
         let seems_faster = contender.median().is_some_and(|ratio| ratio < 1.0);

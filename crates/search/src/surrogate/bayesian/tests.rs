@@ -207,9 +207,12 @@ fn unrelated(seed: u64) -> Source {
 /// Trials until the best is within 10 % of the optimum, 60 at most; and after how many trials
 /// the first source was believed no more.
 fn trials(seed: u64, sources: Vec<Source>) -> (f64, usize) {
+    trials_of(seed, search(seed, sources))
+}
+
+fn trials_of(seed: u64, mut search: BayesianSearch) -> (f64, usize) {
     let problem = ReferenceProblem::shared();
-    let first = sources.first().map(|source| source.name().to_owned());
-    let mut search = search(seed, sources);
+    let first = search.source().map(str::to_owned);
     let mut noise = ChaCha8Rng::seed_from_u64(2000 + seed);
     let mut dropped = 60;
     for trial in 1..=60 {
@@ -298,7 +301,56 @@ fn an_earlier_runs_observations_are_a_source() {
         .iter()
         .map(|(point, value)| (point.clone(), *value, 0.0))
         .collect();
-    let stored = Source::stored("earlier run", problem.space(), &observations).unwrap();
-    let (found, _) = trials(13, vec![stored]);
+    let (found, _) = trials_of(13, begun_with(13, &observations));
     assert!(found <= 10.0, "{found}");
+}
+
+fn begun_with(seed: u64, observations: &[(Point, f64, f64)]) -> BayesianSearch {
+    let mut search = search(seed, Vec::new());
+    assert!(search.tell_elsewhere("an earlier run", observations));
+    assert_eq!(search.source(), Some("an earlier run"));
+    search
+}
+
+/// Observations of an earlier run that says the reverse of what is true.
+fn reversed_run(seed: u64) -> Vec<(Point, f64, f64)> {
+    let problem = ReferenceProblem::shared();
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let points = (0..30).map(|_| problem.space().sample(&mut rng));
+    points
+        .map(|point| {
+            let log = 14.0 - problem.time_us(&point).ln();
+            (point, log, 1e-2)
+        })
+        .collect()
+}
+
+#[test]
+fn an_earlier_run_that_misleads_is_dropped_within_a_few_trials() {
+    for seed in 0..15 {
+        let (_, dropped) = trials_of(seed, begun_with(seed, &reversed_run(100 + seed)));
+        assert!(dropped <= 6, "seed {seed}: {dropped}");
+    }
+}
+
+#[test]
+fn what_was_observed_elsewhere_is_no_evidence_and_stays_beside_what_is_observed_here() {
+    let problem = ReferenceProblem::shared();
+    let mut search = search(1, Vec::new());
+    let mut rng = ChaCha8Rng::seed_from_u64(2);
+    let points: Vec<Point> = (0..6).map(|_| problem.space().sample(&mut rng)).collect();
+    let right = |p: &Point| problem.time_us(p).ln();
+    let elsewhere: Vec<_> = points.iter().map(|p| (p.clone(), right(p), 1e-2)).collect();
+    search.tell_elsewhere("an earlier run", &elsewhere);
+    assert!(search.history().evaluations.is_empty());
+    assert!(search.models[0].evidence().unwrap().abs() < 1e-9);
+    let here = right(&points[0]) + 0.3;
+    for _ in 0..3 {
+        search.retell(&points[0], here, 1e-6);
+        assert_eq!(search.models[0].process.len(), points.len() + 1);
+        assert_eq!(search.models[1].process.len(), 1);
+    }
+    // What is measured here counts for more than what was measured elsewhere.
+    let believed = search.models[0].predict(&points[0]).mean;
+    assert!((believed - here).abs() < 0.1, "{believed} {here}");
 }
