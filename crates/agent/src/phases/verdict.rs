@@ -200,9 +200,10 @@ fn two_agree(times_us: &[f64]) -> bool {
     pairs.any(|(a, b)| b - a <= AGREEMENT * a)
 }
 
-/// Iteration times in microseconds as an estimate in milliseconds.
+/// Iteration times in microseconds as an estimate in milliseconds; one of them bounds nothing.
 pub(super) fn estimate(times_us: &[f64]) -> Estimate {
-    let interval = median_interval(times_us).unwrap_or(Interval {
+    let interval = median_interval(times_us).filter(|_| times_us.len() > 1);
+    let interval = interval.unwrap_or(Interval {
         median: median(times_us).unwrap_or(0.0),
         ci95: [0.0, UNBOUNDED],
     });

@@ -154,14 +154,20 @@ impl Progress {
                 noise,
             } => {
                 self.baseline_ms = iteration_ms.median;
-                self.line(&format!(
-                    "  baseline, untuned NCCL: {} [{}, {}] per iteration ({samples} iterations, \
-                     noise {:.1} %)",
-                    time(iteration_ms.median),
-                    time(iteration_ms.ci95[0]),
-                    time(iteration_ms.ci95[1]),
-                    100.0 * noise
-                ));
+                self.line(&match samples {
+                    1 => format!(
+                        "  untuned NCCL: {} in one warm iteration; trials bring their own beside them",
+                        time(iteration_ms.median)
+                    ),
+                    _ => format!(
+                        "  baseline, untuned NCCL: {} [{}, {}] per iteration ({samples} iterations, \
+                         noise {:.1} %)",
+                        time(iteration_ms.median),
+                        time(iteration_ms.ci95[0]),
+                        time(iteration_ms.ci95[1]),
+                        100.0 * noise
+                    ),
+                });
             }
             TraceEvent::Diagnosed { diagnosis } => {
                 let what = diagnosis.key.map_or("the job".to_owned(), named);

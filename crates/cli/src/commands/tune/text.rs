@@ -47,14 +47,14 @@ pub(super) fn result(summary: &Summary, folder: &Path, rules: &Path) -> String {
     let row = |text: &mut String, name: &str, value: String| {
         let _ = writeln!(text, "  {name:<16}{value}");
     };
-    let estimate = |e: &ccl_agent::summary::Estimate| {
-        format!(
-            "{} per iteration [{}, {}] over {} iterations",
+    let estimate = |e: &ccl_agent::summary::Estimate| match e.samples {
+        1 => format!("{} in one iteration", time(e.median)),
+        samples => format!(
+            "{} per iteration [{}, {}] over {samples} iterations",
             time(e.median),
             time(e.ci95[0]),
             time(e.ci95[1]),
-            e.samples
-        )
+        ),
     };
     row(
         &mut text,
