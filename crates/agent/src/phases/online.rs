@@ -79,7 +79,6 @@ impl Tuner<'_> {
             })?;
             self.trial(round, passed)?;
             self.review_models()?;
-            self.report_incumbent()?;
         };
         self.stop(stop)
     }
@@ -178,7 +177,7 @@ impl Tuner<'_> {
     }
 
     /// Says where the run stands, from the intervals of what was kept.
-    fn report_incumbent(&mut self) -> Result<(), RunError> {
+    pub(super) fn report_incumbent(&mut self) -> Result<(), RunError> {
         let ratio_by = |of: &dyn Fn(Interval) -> f64| {
             let mut calls: BTreeMap<TaskKey, f64> = BTreeMap::new();
             let mut iterations = 1.0;

@@ -132,6 +132,7 @@ impl Tuner<'_> {
             self.pace_us.clear();
             let incumbent = self.approved_incumbent()?;
             self.testbed.settle(&incumbent)?;
+            self.report_incumbent()?;
         }
         Ok(())
     }

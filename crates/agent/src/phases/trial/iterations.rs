@@ -28,6 +28,10 @@ const MOST_IDLE_STEPS: u32 = 3;
 const SHARE_TO_SEE: f64 = 0.04;
 /// Relative noise of an iteration below which nobody should believe it: a few samples are often alike.
 const LEAST_NOISE: f64 = 0.003;
+/// The same where too few were taken to know.
+const USUAL_NOISE: f64 = 0.015;
+/// Iterations whose noise can be told.
+const FEW: usize = 4;
 /// Incumbent iterations that the present pace is taken from.
 const PACE: usize = 5;
 /// How far an incumbent's iteration may be from its pace before another one is asked for, as a share.
@@ -109,9 +113,11 @@ impl Tuner<'_> {
             .iter()
             .map(|c| (c.candidate.key, c.candidate.choice))
             .collect();
-        let noise = relative_noise(&self.baseline_us).unwrap_or(0.0);
+        let of = |times: &[f64]| relative_noise(times).filter(|_| times.len() >= FEW);
+        let known = of(&self.baseline_us).or_else(|| of(&self.pace_us));
+        let noise = known.unwrap_or(USUAL_NOISE).max(LEAST_NOISE);
         let mut seen = Seen {
-            shares: Shares::new(noise.max(LEAST_NOISE)),
+            shares: Shares::new(noise),
             beside_us: None,
             calls: vec![Vec::new(); contenders.len()],
             breaks: 0,

@@ -8,7 +8,10 @@
 const MOST_UP: f64 = 3.0;
 /// And downwards: an incumbent's spike must not make a candidate look safe.
 const MOST_DOWN: f64 = 1.0;
-/// Standard deviations between the estimate and its bounds.
+/// Standard deviations between the estimate and what is taken to be safe: there are many candidates, and one of
+/// them is the luckiest.
+const SAFE: f64 = 3.0;
+/// Standard deviations by which it has to be slower to be given up.
 const SURE: f64 = 2.0;
 
 /// Pairs of iterations, incumbent and candidate on a share of the calls.
@@ -55,7 +58,7 @@ impl Shares {
     /// Upper bound of (iteration / incumbent's - 1) with all calls; `None` before the first pair.
     pub(super) fn upper(&self) -> Option<f64> {
         let (middle, spread) = self.estimate()?;
-        Some(middle + SURE * spread)
+        Some(middle + SAFE * spread)
     }
 
     /// Whether it is slower, as sure as it has to be to give it up.
