@@ -156,7 +156,7 @@ impl KeyModel {
         );
         // What NCCL runs is the unit of everything else.
         let runs = untuned.and_then(|own| {
-            let written = as_nccl_would(&choices, &own, &own);
+            let written = as_nccl_would(&choices, &own, untuned);
             choices.point(&written).cloned()
         });
         if let Some(point) = &runs {
@@ -175,8 +175,7 @@ impl KeyModel {
             let of_space = place.observations.iter();
             let of_space: Vec<(Point, f64, f64)> = of_space
                 .filter_map(|(choice, log, variance)| {
-                    let written =
-                        untuned.map_or(*choice, |own| as_nccl_would(&choices, choice, &own));
+                    let written = as_nccl_would(&choices, choice, untuned);
                     Some((choices.point(&written)?.clone(), *log, *variance))
                 })
                 .collect();
@@ -202,12 +201,14 @@ impl KeyModel {
         }
     }
 
+    /// The one name of a choice.
+    fn written(&self, choice: &Choice) -> Choice {
+        as_nccl_would(&self.choices, choice, self.own)
+    }
+
     /// Where a choice lies: what is the same by another name lies where it lies.
     fn point_of(&self, choice: &Choice) -> Option<&Point> {
-        let written = self
-            .own
-            .map_or(*choice, |own| as_nccl_would(&self.choices, choice, &own));
-        self.choices.point(&written)
+        self.choices.point(&self.written(choice))
     }
 
     /// Where it searches.
@@ -292,7 +293,9 @@ impl KeyModel {
             .chain([(own, 0.0)])
             .filter(|(_, log)| log.is_finite());
         let bounds = seen.filter_map(|(other, log)| {
-            let levels = levels_between(choice, &other, &own)?;
+            let levels = choice
+                .is_same_pair(&other)
+                .then(|| choice.levels_from(&other, Some(own)))?;
             Some(log - incumbent + f64::from(levels) * std::f64::consts::LN_2)
         });
         bounds.fold(UNKNOWN, f64::min)
@@ -313,31 +316,13 @@ impl KeyModel {
         most: f64,
         is_open: &dyn Fn(&Choice) -> bool,
     ) -> Vec<Suggestion> {
-        let feared: BTreeSet<Choice> = match most < FEARED_AT_MOST {
-            true => {
-                let choices = self.choices.iter().map(|(_, choice)| *choice);
-                let is_feared = |c: &Choice| self.feared(c).is_some_and(|feared| feared > most);
-                choices.filter(is_feared).collect()
-            }
-            false => BTreeSet::new(),
-        };
-        let left_out: BTreeSet<Choice> = match self.pruning.dropped() {
-            [] => BTreeSet::new(),
-            _ => {
-                let choices = self.choices.iter().map(|(_, choice)| *choice);
-                choices.filter(|choice| !self.is_left(choice)).collect()
-            }
-        };
-        let (choices, own) = (self.choices.clone(), self.own);
-        let written =
-            |choice: &Choice| own.map_or(*choice, |own| as_nccl_would(&choices, choice, &own));
-        let is_open = &|choice: &Choice| {
-            let is_so_written = *choice == written(choice);
-            is_so_written
-                && is_open(choice)
-                && !feared.contains(choice)
-                && !left_out.contains(choice)
-        };
+        let shut: BTreeSet<Choice> = self
+            .choices
+            .iter()
+            .map(|(_, choice)| *choice)
+            .filter(|choice| self.is_shut(choice, most))
+            .collect();
+        let is_open = &|choice: &Choice| is_open(choice) && !shut.contains(choice);
         if self.source().is_none() && self.observations.len() < DESCENT_TRIALS {
             let found = self.descend(count, is_open);
             if !found.is_empty() {
@@ -369,6 +354,13 @@ impl KeyModel {
             Err(SurrogateError::NothingLeft) => Vec::new(),
             Err(_) => self.ask_forest(count, is_open),
         }
+    }
+
+    /// Whether a choice is another name for one that has a better, is left out, or may take too long.
+    fn is_shut(&self, choice: &Choice, most: f64) -> bool {
+        *choice != self.written(choice)
+            || !self.is_left(choice)
+            || most < FEARED_AT_MOST && self.feared(choice).is_some_and(|feared| feared > most)
     }
 
     fn told(&self) -> usize {
@@ -503,31 +495,16 @@ impl KeyModel {
     }
 }
 
-/// How far two choices with one algorithm and protocol are from each other, in factors of two of channels
-/// and of chunk; what either leaves to NCCL is taken to be `own`.
-fn levels_between(a: &Choice, b: &Choice, own: &Choice) -> Option<u32> {
-    let apart = |a: Option<u64>, b: Option<u64>, own: Option<u64>| match (a.or(own), b.or(own)) {
-        (Some(a), Some(b)) => a.max(1).ilog2().abs_diff(b.max(1).ilog2()),
-        (a, b) => u32::from(a != b),
-    };
-    let channels = |c: &Choice| c.channels.map(u64::from);
-    ((a.algorithm, a.protocol) == (b.algorithm, b.protocol)).then(|| {
-        apart(channels(a), channels(b), channels(own))
-            + apart(a.chunk_bytes, b.chunk_bytes, own.chunk_bytes)
-    })
-}
-
 /// A choice of the algorithm and protocol that NCCL runs anyway, with what it leaves open filled in by what
 /// NCCL takes, as far as the space has that: one name for what is one and the same. Any other as it is.
-fn as_nccl_would(choices: &ChoiceSpace, choice: &Choice, own: &Choice) -> Choice {
-    if (choice.algorithm, choice.protocol) != (own.algorithm, own.protocol) {
+fn as_nccl_would(choices: &ChoiceSpace, choice: &Choice, own: Option<Choice>) -> Choice {
+    let Some(own) = own.filter(|own| own.is_same_pair(choice)) else {
         return *choice;
-    }
+    };
     let channels = choice.channels.or(own.channels);
     let chunk_bytes = choice.chunk_bytes.or(own.chunk_bytes);
-    let open = |value: Option<u64>, own: Option<u64>| value.filter(|v| Some(*v) != own);
     let open_channels = channels.filter(|n| Some(*n) != own.channels);
-    let open_chunk = open(chunk_bytes, own.chunk_bytes);
+    let open_chunk = chunk_bytes.filter(|n| Some(*n) != own.chunk_bytes);
     let written = [
         (channels, chunk_bytes),
         (open_channels, chunk_bytes),

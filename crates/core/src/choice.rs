@@ -71,6 +71,31 @@ impl Choice {
         }
     }
 
+    /// Whether algorithm and protocol are the same.
+    pub fn is_same_pair(&self, other: &Self) -> bool {
+        (self.algorithm, self.protocol) == (other.algorithm, other.protocol)
+    }
+
+    /// How far channels and chunk are from another choice's, in factors of two together; what either leaves to
+    /// NCCL is taken to be what `own` says, and a neighbour of anything where that says nothing.
+    pub fn levels_from(&self, other: &Self, own: Option<Self>) -> u32 {
+        let apart = |a: Option<u64>, b: Option<u64>, own: Option<u64>| match (a.or(own), b.or(own))
+        {
+            (Some(a), Some(b)) => a.max(1).ilog2().abs_diff(b.max(1).ilog2()),
+            (a, b) => u32::from(a != b),
+        };
+        let channels = |c: &Self| c.channels.map(u64::from);
+        apart(
+            channels(self),
+            channels(other),
+            own.as_ref().and_then(channels),
+        ) + apart(
+            self.chunk_bytes,
+            other.chunk_bytes,
+            own.and_then(|c| c.chunk_bytes),
+        )
+    }
+
     /// The same with a channel count.
     pub const fn with_channels(mut self, channels: u32) -> Self {
         self.channels = Some(channels);

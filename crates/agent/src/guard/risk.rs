@@ -212,17 +212,5 @@ fn levels_between(
 ) -> u32 {
     let pair =
         PAIR_LEVELS * (u32::from(a.algorithm != b.algorithm) + u32::from(a.protocol != b.protocol));
-    let apart = |a: Option<u64>, b: Option<u64>, own: Option<u64>| match (a.or(own), b.or(own)) {
-        (Some(a), Some(b)) => a.max(1).ilog2().abs_diff(b.max(1).ilog2()),
-        // A neighbour, as far as anybody knows.
-        (a, b) => u32::from(a != b),
-    };
-    let channels = |c: &Choice| c.channels.map(u64::from);
-    let own = (
-        untuned.as_ref().and_then(channels),
-        untuned.and_then(|c| c.chunk_bytes),
-    );
-    pair + apart(channels(a), channels(b), own.0)
-        + apart(a.chunk_bytes, b.chunk_bytes, own.1)
-        + u32::from(key.bucket != other.bucket)
+    pair + a.levels_from(b, untuned) + u32::from(key.bucket != other.bucket)
 }
