@@ -96,9 +96,8 @@ pub struct KeyModel {
     observations: Vec<Observation>,
     /// What the key runs, where it is not NCCL's own choice.
     incumbent: Option<Choice>,
-    /// What NCCL runs by itself, and where that lies.
+    /// What NCCL runs by itself.
     own: Option<Choice>,
-    untuned: Option<Point>,
     /// The first source and what it says.
     screened_by: Option<String>,
     figures: BTreeMap<Point, f64>,
@@ -155,11 +154,8 @@ impl KeyModel {
             rng.clone(),
         );
         // What NCCL runs is the unit of everything else.
-        let runs = untuned.and_then(|own| {
-            let written = as_nccl_would(&choices, &own, untuned);
-            choices.point(&written).cloned()
-        });
-        if let Some(point) = &runs {
+        let runs = untuned.map(|own| as_nccl_would(&choices, &own, untuned));
+        if let Some(point) = runs.and_then(|runs| choices.point(&runs)) {
             process.tell_noisy(point, 0.0, 0.0);
         }
         let outside = elsewhere.iter().filter(|place| !place.is_remembered);
@@ -196,7 +192,6 @@ impl KeyModel {
             rng,
             observations: Vec::new(),
             incumbent: None,
-            untuned: runs,
             own: untuned,
         }
     }
@@ -209,6 +204,11 @@ impl KeyModel {
     /// Where a choice lies: what is the same by another name lies where it lies.
     fn point_of(&self, choice: &Choice) -> Option<&Point> {
         self.choices.point(&self.written(choice))
+    }
+
+    /// What the key runs, where it is a point of the space.
+    fn running_point(&self) -> Option<&Point> {
+        self.point_of(&self.incumbent.or(self.own)?)
     }
 
     /// Where it searches.
@@ -267,11 +267,7 @@ impl KeyModel {
             return None;
         }
         let point = self.point_of(choice)?;
-        let runs = match self.incumbent {
-            Some(incumbent) => self.point_of(&incumbent),
-            None => self.untuned.as_ref(),
-        };
-        Some(match runs {
+        Some(match self.running_point() {
             Some(runs) => self.process.difference_without(first, point, runs),
             None => self.beside_incumbent(self.process.predict_without(first, point)),
         })

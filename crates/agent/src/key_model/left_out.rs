@@ -66,7 +66,7 @@ impl KeyModel {
         let mut rng = self.rng.clone();
         let space = self.choices.mixed().clone();
         let effects = elementary_effects(&space, TRAJECTORIES, value, &mut rng);
-        let around = self.untuned.as_ref();
+        let around = self.own.and_then(|own| self.point_of(&own));
         let reactions = around.map_or(Vec::new(), |p| one_at_a_time(&space, p, value));
         let words: Vec<String> = effects
             .iter()
@@ -153,12 +153,6 @@ impl KeyModel {
         })
     }
 
-    /// What runs, where it is a point of the space.
-    fn running_point(&self) -> Option<Point> {
-        let incumbent = self.incumbent.and_then(|c| self.point_of(&c));
-        incumbent.or(self.untuned.as_ref()).cloned()
-    }
-
     /// Takes back what is no longer true, and leaves out what the trials by now say does not matter.
     pub fn review(&mut self) -> Vec<Change> {
         let count = self.observations.len();
@@ -166,7 +160,9 @@ impl KeyModel {
         let shares = if is_due { self.importance() } else { None };
         let is_believed = self.is_informed();
         let mut changes = Vec::new();
-        if let Some(running) = self.running_point() {
+        if let Some(running) = self.running_point().cloned()
+            && !self.pruning.dropped().is_empty()
+        {
             let before = self.size();
             let figure = |dropped: &Dropped| match (&dropped.around, dropped.ground) {
                 // On the word of a source: it stands and falls with it.
@@ -176,6 +172,7 @@ impl KeyModel {
                 (Some(_), _) => shares.as_ref().map(|s| s[dropped.parameter]),
             };
             let back = self.pruning.reconsider(&running, figure);
+            let after = self.size();
             for (dropped, why) in back {
                 let name = &self.choices.mixed().parameters()[dropped.parameter].name;
                 let levels: Vec<String> = dropped
@@ -196,13 +193,13 @@ impl KeyModel {
                         }
                     },
                     before,
-                    after: self.size(),
+                    after,
                 });
             }
         }
         if let Some(shares) = shares {
             self.reviewed = count;
-            let around = self.running_point();
+            let around = self.running_point().cloned();
             for (parameter, effect) in shares.into_iter().enumerate() {
                 let ground = Ground::NoEffect {
                     effect,

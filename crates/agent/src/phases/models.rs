@@ -162,11 +162,11 @@ impl Tuner<'_> {
     fn simulated_figures(&self, state: &KeyState) -> Option<CheapFigures> {
         let expectation = self.expectation()?;
         let facts = &state.facts;
-        let untuned_us = if facts.overlapped {
-            expectation.iteration_us(&Policy::default())?
-        } else {
-            expectation.call_us(facts, None)?
+        let time_us = |choice: Option<Choice>| match facts.overlapped {
+            true => expectation.iteration_us(&Policy::default().with_choice(facts.key, choice)),
+            false => expectation.call_us(facts, choice),
         };
+        let untuned_us = time_us(None)?;
         // Of an iteration, only what its calls take of it is missed.
         #[allow(clippy::cast_precision_loss)] // a count of calls
         let misses = match facts.overlapped {
@@ -175,15 +175,7 @@ impl Tuner<'_> {
         };
         let points = space_of(facts).points().into_iter();
         let figures: BTreeMap<_, _> = points
-            .filter_map(|choice| {
-                let time_us = if facts.overlapped {
-                    let policy = Policy::default().with_choice(facts.key, Some(choice));
-                    expectation.iteration_us(&policy)
-                } else {
-                    expectation.call_us(facts, Some(choice))
-                };
-                Some((choice, (time_us? / untuned_us).ln()))
-            })
+            .filter_map(|choice| Some((choice, (time_us(Some(choice))? / untuned_us).ln())))
             .collect();
         Some(CheapFigures {
             name: SIMULATOR.to_owned(),
