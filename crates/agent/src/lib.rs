@@ -10,7 +10,6 @@
 //! [`run_dir`] is the only place that knows how a run lies on disk.
 
 pub mod arbiter;
-pub mod asker;
 pub mod compare;
 pub mod diagnosis;
 pub mod expectation;
@@ -24,6 +23,8 @@ mod phases;
 pub mod run_dir;
 pub mod situation;
 pub mod summary;
+pub mod supervisor;
 pub mod testbed;
+pub mod tools;
 pub mod trace;
 pub mod tuner;

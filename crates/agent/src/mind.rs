@@ -4,6 +4,7 @@
 //! never needed. Neither measures anything or touches the job: what they say is a candidate like
 //! any other, validated, guarded, tried and scored.
 
+pub mod llm;
 pub mod mechanisms;
 mod scoring;
 #[cfg(test)]

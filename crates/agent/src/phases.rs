@@ -19,6 +19,7 @@ mod whole_job;
 
 use ccl_core::{Phase, TraceEvent};
 
+pub(crate) use self::proposals::{Proposal, Proposed};
 pub(crate) use self::trial::Contender;
 
 use crate::summary::Summary;

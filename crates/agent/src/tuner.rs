@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use ccl_core::knobs::{CheckContext, Platform};
 use ccl_core::{
@@ -16,12 +17,12 @@ use ccl_memory::{KnowledgeBase, RuleRecord, ScoreRecord, SurrogateRecord};
 use thiserror::Error;
 
 use crate::arbiter::Arbiter;
-use crate::asker::Asker;
 use crate::expectation::Expectation;
 use crate::guard::{Approved, Bounds, Guard, Refusal};
 use crate::key_model::KeyModel;
 use crate::mind::RuleMind;
-use crate::phases::Contender;
+use crate::mind::llm::LlmMind;
+use crate::phases::{Contender, Proposal};
 use crate::situation::{KeyState, Situation};
 use crate::testbed::{IterationSample, Testbed, TestbedError};
 use crate::trace::Tracer;
@@ -69,6 +70,10 @@ pub struct TuneOptions {
     pub numeric_lane: bool,
     /// Whether what the simulator expects of the machine may guide the search.
     pub expectation: bool,
+    /// Whether a language model is shown cards and pages.
+    pub knowledge: bool,
+    /// How long an answer of a language model is waited for where no job runs meanwhile.
+    pub patience: Duration,
 }
 
 impl Default for TuneOptions {
@@ -89,6 +94,8 @@ impl Default for TuneOptions {
             hypothesis_lane: true,
             numeric_lane: true,
             expectation: true,
+            knowledge: true,
+            patience: Duration::from_secs(300),
         }
     }
 }
@@ -167,16 +174,27 @@ pub struct Tuner<'a> {
     /// What the candidates were expected to save, shares of the iteration.
     pub(crate) promised: BTreeMap<(TaskKey, Choice), f64>,
     pub(crate) rule_mind: RuleMind,
-    pub(crate) asker: Asker<'a>,
+    pub(crate) llm_mind: LlmMind<'a>,
+    /// What somebody proposed and nobody tried yet, and how many there were.
+    pub(crate) proposals: Vec<Proposal>,
+    pub(crate) proposed: u32,
+    /// Why somebody wants the search to end.
+    pub(crate) asked_to_stop: Option<String>,
     pub(crate) knowledge: &'a KnowledgeBase,
     pub(crate) remembered: Vec<RuleRecord>,
     pub(crate) surrogates: Vec<SurrogateRecord>,
     pub(crate) tried: Vec<Tried>,
     pub(crate) learnt: Vec<RuleRecord>,
+    /// Rules that somebody asked to be kept.
+    pub(crate) recorded: Vec<RuleRecord>,
+    /// What the guard refused, and why.
+    pub(crate) refusals: Vec<String>,
     pub(crate) failed: Vec<RuleRecord>,
     pub(crate) run_id: String,
     pub(crate) fault: Option<Diagnosis>,
     pub(crate) advice: Vec<Advice>,
+    /// The same by the language model.
+    pub(crate) advised_by_llm: Vec<Advice>,
     pub(crate) probed_us: BTreeMap<(TaskKey, Option<Choice>), Option<f64>>,
     pub(crate) probing_us: f64,
     pub(crate) counts: Counts,
@@ -197,7 +215,7 @@ impl<'a> Tuner<'a> {
         context: ContextSignature,
         tracer: Tracer<'a>,
         options: TuneOptions,
-        asker: Asker<'a>,
+        llm_mind: LlmMind<'a>,
         knowledge: &'a KnowledgeBase,
         remembered: Vec<RuleRecord>,
         interrupted: &'a AtomicBool,
@@ -241,16 +259,22 @@ impl<'a> Tuner<'a> {
             arbiter: Arbiter::default(),
             racing: Vec::new(),
             promised: BTreeMap::new(),
-            asker,
+            llm_mind,
+            proposals: Vec::new(),
+            proposed: 0,
+            asked_to_stop: None,
             knowledge,
             remembered,
             surrogates: Vec::new(),
             tried: Vec::new(),
             learnt: Vec::new(),
+            recorded: Vec::new(),
+            refusals: Vec::new(),
             failed: Vec::new(),
             run_id: String::new(),
             fault: None,
             advice: Vec::new(),
+            advised_by_llm: Vec::new(),
             probed_us: BTreeMap::new(),
             probing_us: 0.0,
             counts: Counts::default(),

@@ -52,6 +52,24 @@ pub enum Proposer {
     Search,
     /// A rule remembered from an earlier run.
     Memory,
+    /// A person, or another program.
+    Person,
+}
+
+/// Who calls a tool.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Caller {
+    /// The language model.
+    Llm,
+    /// The rule mind.
+    Rules,
+    /// A person.
+    Person,
+    /// Another program.
+    Client,
 }
 
 /// One change to try: a key and what it would run.
@@ -318,9 +336,9 @@ pub enum TraceEvent {
         /// What, and why.
         advice: Advice,
     },
-    /// A language model was asked.
+    /// A language model is consulted; measuring goes on meanwhile where a job is running.
     LlmAsked {
-        /// Number of the call, also of its file in the run directory.
+        /// Number of the consultation.
         call: u32,
         /// The provider.
         provider: String,
@@ -329,19 +347,47 @@ pub enum TraceEvent {
         /// What for.
         purpose: String,
     },
-    /// It answered and the answer was valid.
+    /// It came to a decision, and that was valid.
     LlmAnswered {
-        /// Number of the call.
+        /// Number of the consultation.
         call: u32,
-        /// What it proposed.
+        /// What it decided.
         proposal: String,
+        /// Numbers of the exchanges with the model, which are those of their files in the run directory.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        exchanges: Vec<u32>,
     },
     /// It did not answer, or not validly; the rule mind acts.
     LlmFailed {
-        /// Number of the call.
+        /// Number of the consultation.
         call: u32,
         /// Why.
         reason: String,
+        /// Numbers of the exchanges with the model, which are those of their files in the run directory.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        exchanges: Vec<u32>,
+    },
+    /// Somebody called a tool.
+    ToolCalled {
+        /// Who.
+        by: Caller,
+        /// The tool.
+        tool: String,
+        /// What it was called with.
+        arguments: serde_json::Value,
+        /// What it answered, or why it did not.
+        answer: serde_json::Value,
+        /// Whether it did what was asked.
+        done: bool,
+    },
+    /// The supervisor chose whose decision is carried out.
+    MindChosen {
+        /// Number of the consultation that it is about.
+        call: u32,
+        /// Whose: the language model's or the rules'.
+        mind: Proposer,
+        /// Why.
+        because: String,
     },
     /// A mind chose candidates to try together.
     Decided {
@@ -556,6 +602,8 @@ impl TraceEvent {
                 | Self::LlmAsked { .. }
                 | Self::LlmAnswered { .. }
                 | Self::LlmFailed { .. }
+                | Self::ToolCalled { .. }
+                | Self::MindChosen { .. }
                 | Self::RuleDistilled { .. }
                 | Self::Exported { .. }
         )

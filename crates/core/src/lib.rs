@@ -41,7 +41,7 @@ pub use configuration::{Configuration, Environment};
 pub use context::ContextSignature;
 pub use diagnosis::{Bottleneck, Diagnosis, Figure};
 pub use event::{
-    Candidate, ChangeOf, EnvironmentCandidate, Interval, KeyObservation, Lane, Outcome, Phase,
+    Caller, Candidate, ChangeOf, EnvironmentCandidate, Interval, KeyObservation, Lane, Outcome, Phase,
     Proposer, RolledBackTo, StoppedBecause, SuspectChoice, TraceEvent, TraceLine, Verdict,
 };
 pub use evidence::{Evidence, EvidenceId};

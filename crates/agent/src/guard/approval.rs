@@ -3,7 +3,7 @@
 //! Each is checked against what can be, what failed, and what an iteration may be predicted to suffer.
 //! Nothing is booked here.
 
-use ccl_core::{Choice, Configuration, Protocol, TaskKey};
+use ccl_core::{Choice, Configuration, Environment, Protocol, TaskKey};
 
 use super::{Approved, ApprovedProbe, Guard, Lease, Refusal, catalogue};
 
@@ -148,6 +148,20 @@ impl Guard {
             });
         }
         Ok(())
+    }
+
+    /// Whether this NCCL, on this platform, knows a variable and takes the value.
+    ///
+    /// # Errors
+    /// The first rule it breaks.
+    pub fn check_variable(&self, name: &str, value: &str) -> Result<(), Refusal> {
+        let environment = Environment {
+            variables: [(name.to_owned(), value.to_owned())].into(),
+        };
+        let context = self.catalogue.as_ref();
+        context.map_or(Ok(()), |context| {
+            catalogue::check_variables(&environment, context)
+        })
     }
 
     fn check_configuration(&self, configuration: &Configuration) -> Result<(), Refusal> {

@@ -29,6 +29,18 @@ impl Guard {
         candidate: &Candidate,
         foreseen: &Foreseen,
     ) -> Result<Risk, Refusal> {
+        let risk = self.rate(candidate, foreseen)?;
+        let exposure = Exposure::new(risk.clone(), foreseen.share);
+        self.exposures
+            .insert((candidate.key, candidate.choice), exposure);
+        Ok(risk)
+    }
+
+    /// The same without letting anything be leased: what the guard would say.
+    ///
+    /// # Errors
+    /// The first rule it breaks.
+    pub fn rate(&self, candidate: &Candidate, foreseen: &Foreseen) -> Result<Risk, Refusal> {
         let (key, choice) = (candidate.key, candidate.choice);
         self.check_choice(key, &choice)?;
         self.exhausted().map_or(Ok(()), Err)?;
@@ -42,18 +54,12 @@ impl Guard {
             ran: &self.failures,
         };
         let risk = risk::assess(&of, &choice, foreseen);
-        let exposure = Exposure {
-            harm: risk.harm,
-            share: foreseen.share,
-            risk: risk.clone(),
-            ran_calls: 0,
-        };
-        let predicted = 1.0 + exposure.harm_of(1, self.calls(key));
+        let first = Exposure::new(risk.clone(), foreseen.share);
+        let predicted = 1.0 + first.harm_of(1, self.calls(key));
         let allowed = self.bounds.trial_iteration_ratio;
         if predicted > allowed {
             return Err(Refusal::TooRisky { predicted, allowed });
         }
-        self.exposures.insert((key, choice), exposure);
         Ok(risk)
     }
 

@@ -23,6 +23,16 @@ pub(super) struct Exposure {
 }
 
 impl Exposure {
+    /// A choice that has not run yet, on a key that takes this share of the iteration.
+    pub(super) fn new(risk: Risk, share: f64) -> Self {
+        Self {
+            harm: risk.harm,
+            risk,
+            ran_calls: 0,
+            share,
+        }
+    }
+
     /// Calls it may get in the next iteration, of `calls` in all, so that harm stays within `allowed`;
     /// 0 where one call is too many.
     #[allow(

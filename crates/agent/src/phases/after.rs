@@ -30,7 +30,7 @@ impl Tuner<'_> {
         self.testbed.leave(&last)?;
         // What was confirmed together with an environment is not known to help without it.
         let is_restarted = !self.incumbent.environment.variables.is_empty();
-        let rules = self.distil(run_id, is_faster && !is_restarted)?;
+        let rules = self.distil(is_faster && !is_restarted)?;
         let oracle = if self.options.oracle {
             Some(oracle(
                 self.testbed,
@@ -95,7 +95,7 @@ impl Tuner<'_> {
                 rules: self.counts.warm_rules,
                 surrogate: self.models.values().any(KeyModel::has_remembered),
             },
-            llm: self.asker.used(),
+            llm: self.llm_mind.used(),
             stopped_because: because,
             stopped_explanation: explanation,
             diagnosis: self.fault.clone(),
@@ -116,8 +116,7 @@ impl Tuner<'_> {
     }
 
     /// Rules with provenance: positive ones only for what the verdict confirmed.
-    fn distil(&mut self, run_id: &str, confirmed: bool) -> Result<Vec<RuleRecord>, RunError> {
-        let source = self.testbed.describe().source;
+    fn distil(&mut self, confirmed: bool) -> Result<Vec<RuleRecord>, RunError> {
         let mut rules = self.failed.clone();
         for tried in &self.tried {
             if self.is_suspect(tried.candidate.key, &tried.candidate.choice) {
@@ -133,21 +132,12 @@ impl Tuner<'_> {
                 Outcome::RolledBackIteration | Outcome::RolledBackFailed => RuleKind::Avoid,
                 _ => continue,
             };
-            let candidate = &tried.candidate;
-            rules.push(RuleRecord {
-                kind,
-                context: self.situation.context.clone(),
-                key: candidate.key,
-                choice: candidate.choice,
-                against: tried.against,
-                ratio: tried.ratio,
-                pairs: tried.pairs,
-                failure: None,
-                mechanism: candidate.hypothesis.as_ref().map(|h| h.mechanism.clone()),
-                source,
-                run_id: run_id.to_owned(),
-                confirmed: 1,
-            });
+            rules.push(self.rule_of(tried, kind));
+        }
+        for rule in &self.recorded {
+            if !rules.iter().any(|known| known.id() == rule.id()) {
+                rules.push(rule.clone());
+            }
         }
         for rule in &rules {
             let (id, kind) = (rule.id(), rule.kind.word().to_owned());
@@ -158,6 +148,25 @@ impl Tuner<'_> {
             })?;
         }
         Ok(rules)
+    }
+
+    /// What a trial showed, as a rule: its figures are the trial's.
+    pub(crate) fn rule_of(&self, tried: &Tried, kind: RuleKind) -> RuleRecord {
+        let candidate = &tried.candidate;
+        RuleRecord {
+            kind,
+            context: self.situation.context.clone(),
+            key: candidate.key,
+            choice: candidate.choice,
+            against: tried.against,
+            ratio: tried.ratio,
+            pairs: tried.pairs,
+            failure: None,
+            mechanism: candidate.hypothesis.as_ref().map(|h| h.mechanism.clone()),
+            source: self.testbed.describe().source,
+            run_id: self.run_id.clone(),
+            confirmed: 1,
+        }
     }
 
     fn is_in_best(&self, tried: &Tried) -> bool {

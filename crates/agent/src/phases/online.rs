@@ -6,10 +6,13 @@
 
 use std::collections::BTreeMap;
 
-use ccl_core::{Candidate, Interval, Lane, Proposer, StoppedBecause, TaskKey, TraceEvent};
+use ccl_core::{
+    Candidate, Interval, Lane, Proposer, RolledBackTo, StoppedBecause, TaskKey, TraceEvent,
+};
 
 use super::proposals::{Next, Proposed};
 use crate::arbiter::WORTH_GOING_ON;
+use crate::supervisor::Occasion;
 use crate::tuner::{RunError, Tuner};
 
 /// Why the search ended, in a word and in a sentence.
@@ -17,70 +20,153 @@ pub(super) type Stop = (StoppedBecause, String);
 
 impl Tuner<'_> {
     pub(super) fn online(&mut self) -> Result<Stop, RunError> {
-        self.measure_baseline()?;
-        if let Some(stop) = self.diagnose()? {
+        if let Some(stop) = self.open()? {
             return self.stop(stop);
         }
-        self.screen_keys()?;
-        let mut from_llm = self.ask_llm()?;
         let stop = loop {
+            self.hear()?;
             if let Some(stop) = self.must_stop() {
                 // The budget is one of candidates: those that have begun are seen through.
                 if stop.0 == StoppedBecause::Budget && self.is_racing() {
-                    self.trial(self.counts.rounds, Vec::new())?;
-                    self.review_models()?;
+                    self.go_on()?;
                     continue;
                 }
                 break stop;
             }
-            let (proposals, because) = match self.next_proposals(&mut from_llm) {
-                Next::Round(proposals, because) => (proposals, because),
-                Next::GoOn => {
-                    self.trial(self.counts.rounds, Vec::new())?;
-                    self.review_models()?;
-                    continue;
-                }
-                Next::Nothing(_) if self.forget_earlier_runs()? => continue,
+            if let Some(because) = &self.asked_to_stop {
+                break (
+                    StoppedBecause::Plateau,
+                    format!("the language model sees nothing more to try: {because}"),
+                );
+            }
+            match self.next_proposals() {
+                Next::Round(proposals, because) => self.try_round(proposals, because)?,
+                Next::GoOn => self.go_on()?,
+                Next::Nothing(_) if self.forget_earlier_runs()? => {}
+                // The model may still think, or see something in what was tried since.
+                Next::Nothing(_) if self.hear_last()? => {}
                 Next::Nothing(left) => {
-                    // The model may see something in what was tried since; it has a few calls.
-                    from_llm = self.ask_llm()?;
-                    from_llm.retain(|h| self.is_untried(h));
-                    if from_llm.is_empty() {
+                    if !(self.consult(Occasion::Plateau)? && self.hear_last()?) {
                         break self.plateau(left);
                     }
-                    continue;
                 }
-            };
-            self.counts.rounds += 1;
-            let round = self.counts.rounds;
-            for proposed in &proposals {
-                let worth = self.arbiter.worth(&proposed.offer);
-                self.promised.insert((proposed.key, proposed.choice), worth);
             }
-            let candidates = self.number(proposals);
-            self.emit(TraceEvent::Decided {
-                round,
-                candidates: candidates.clone(),
-                because,
-            })?;
-            let passed = self.pass_guard(candidates)?;
-            if passed.is_empty() {
-                continue;
-            }
-            let ids = passed.iter().map(|c| c.id).collect();
-            let bounds = self.bounds_in_words();
-            let risk = |c: &Candidate| Some(self.guard.risk(c.key, &c.choice)?.to_string());
-            let risks = passed.iter().filter_map(risk).collect();
-            self.emit(TraceEvent::Approved {
-                round,
-                candidates: ids,
-                bounds,
-                risks,
-            })?;
-            self.trial(round, passed)?;
-            self.review_models()?;
         };
+        self.give_up_llm(format!("the search ended before it answered: {}", stop.1))?;
         self.stop(stop)
+    }
+
+    /// Everything before the first round: the baseline, what holds keys back, what is not worth a trial. A machine
+    /// that is broken is a reason to stop.
+    pub(super) fn open(&mut self) -> Result<Option<Stop>, RunError> {
+        self.measure_baseline()?;
+        if let Some(stop) = self.diagnose()? {
+            return Ok(Some(stop));
+        }
+        // It thinks while the others begin.
+        self.consult(Occasion::Start)?;
+        self.screen_keys()?;
+        Ok(None)
+    }
+
+    /// One iteration more: of the race, or of the incumbent where nothing races.
+    pub(crate) fn go_on(&mut self) -> Result<(), RunError> {
+        if self.is_racing() {
+            self.trial(self.counts.rounds, Vec::new())?;
+            return self.review_models();
+        }
+        let incumbent = self.approved_incumbent()?;
+        if let Ok(sample) = self.spend(&incumbent)? {
+            self.pace_us.push(sample.iteration_us);
+        }
+        Ok(())
+    }
+
+    /// Tries proposals together: numbered, judged by the guard, and then beside the incumbent.
+    pub(crate) fn try_round(
+        &mut self,
+        proposals: Vec<Proposed>,
+        because: String,
+    ) -> Result<(), RunError> {
+        self.counts.rounds += 1;
+        let round = self.counts.rounds;
+        for proposed in &proposals {
+            let worth = self.arbiter.worth(&proposed.offer);
+            self.promised.insert((proposed.key, proposed.choice), worth);
+        }
+        let candidates = self.number(proposals);
+        self.emit(TraceEvent::Decided {
+            round,
+            candidates: candidates.clone(),
+            because,
+        })?;
+        let passed = self.pass_guard(candidates)?;
+        if passed.is_empty() {
+            return Ok(());
+        }
+        let ids = passed.iter().map(|c| c.id).collect();
+        let bounds = self.bounds_in_words();
+        let risk = |c: &Candidate| Some(self.guard.risk(c.key, &c.choice)?.to_string());
+        let risks = passed.iter().filter_map(risk).collect();
+        self.emit(TraceEvent::Approved {
+            round,
+            candidates: ids,
+            bounds,
+            risks,
+        })?;
+        self.trial(round, passed)?;
+        self.review_models()
+    }
+
+    /// Refuses what was proposed and cannot be, in the open; it is not proposed again.
+    pub(crate) fn refuse(&mut self, proposed: Proposed, reason: String) -> Result<(), RunError> {
+        for candidate in self.number(vec![proposed]) {
+            self.refuse_candidate(candidate, reason.clone())?;
+        }
+        Ok(())
+    }
+
+    fn refuse_candidate(&mut self, candidate: Candidate, reason: String) -> Result<(), RunError> {
+        if let Some(key) = self.key_state_mut(candidate.key) {
+            key.tried.push(candidate.choice);
+        }
+        self.counts.refused += 1;
+        let said = format!("{} on {}: {reason}", candidate.choice, candidate.key);
+        self.refusals.push(said);
+        self.emit(TraceEvent::Refused { candidate, reason })
+    }
+
+    /// Gives a key, or all of them, back to NCCL's own choices; candidates on their way end. The keys that ran
+    /// something else.
+    pub(crate) fn give_back(&mut self, key: Option<TaskKey>) -> Result<Vec<TaskKey>, RunError> {
+        self.end_race("rolled back")?;
+        let is_meant = |of: TaskKey| key.is_none_or(|key| key == of);
+        let mut keys = Vec::new();
+        for state in &mut self.situation.keys {
+            if is_meant(state.facts.key) && state.incumbent.take().is_some() {
+                keys.push(state.facts.key);
+            }
+        }
+        for key in &keys {
+            self.incumbent.policy = self.incumbent.policy.with_choice(*key, None);
+            if let Some(model) = self.models.get_mut(key) {
+                model.give_back();
+            }
+        }
+        self.pace_us.clear();
+        let incumbent = self.approved_incumbent()?;
+        self.testbed.settle(&incumbent)?;
+        self.emit(TraceEvent::RolledBack {
+            to: match self.incumbent.is_untuned() {
+                true => RolledBackTo::Defaults,
+                false => RolledBackTo::Kept,
+            },
+            configuration: self.incumbent.clone(),
+            suspects: Vec::new(),
+            reason: "somebody asked for it".to_owned(),
+            lost_iterations: 0.0,
+        })?;
+        Ok(keys)
     }
 
     fn stop(&mut self, stop: Stop) -> Result<Stop, RunError> {
@@ -123,12 +209,11 @@ impl Tuner<'_> {
     fn pass_guard(&mut self, candidates: Vec<Candidate>) -> Result<Vec<Candidate>, RunError> {
         let mut passed = Vec::new();
         for candidate in candidates {
-            let verdict = self.assess(&candidate);
-            if let Some(key) = self.key_state_mut(candidate.key) {
-                key.tried.push(candidate.choice);
-            }
-            match verdict {
+            match self.assess(&candidate) {
                 Ok(_) => {
+                    if let Some(key) = self.key_state_mut(candidate.key) {
+                        key.tried.push(candidate.choice);
+                    }
                     self.counts.trials += 1;
                     match candidate.lane {
                         Lane::Hypothesis => self.counts.hypothesis += 1,
@@ -137,11 +222,7 @@ impl Tuner<'_> {
                     self.counts.warm_rules += u32::from(candidate.proposer == Proposer::Memory);
                     passed.push(candidate);
                 }
-                Err(refusal) => {
-                    self.counts.refused += 1;
-                    let reason = refusal.to_string();
-                    self.emit(TraceEvent::Refused { candidate, reason })?;
-                }
+                Err(refusal) => self.refuse_candidate(candidate, refusal.to_string())?,
             }
         }
         Ok(passed)

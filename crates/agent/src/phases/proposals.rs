@@ -22,13 +22,21 @@ const ITERATIONS_OF_PAIRS: f64 = 10.0;
 
 /// A candidate without a number.
 #[derive(Clone)]
-pub(super) struct Proposed {
-    pub(super) key: TaskKey,
-    pub(super) choice: Choice,
-    pub(super) proposer: Proposer,
-    pub(super) because: String,
-    pub(super) hypothesis: Option<Hypothesis>,
-    pub(super) offer: Offer,
+pub(crate) struct Proposed {
+    pub(crate) key: TaskKey,
+    pub(crate) choice: Choice,
+    pub(crate) proposer: Proposer,
+    pub(crate) because: String,
+    pub(crate) hypothesis: Option<Hypothesis>,
+    pub(crate) offer: Offer,
+}
+
+/// What somebody proposed and what was not tried yet.
+pub(crate) struct Proposal {
+    /// Its number within the run, from 1.
+    pub(crate) number: u32,
+    /// What.
+    pub(crate) what: Proposed,
 }
 
 /// A round that is worth it, or what the best of the rest would have been worth.
@@ -43,29 +51,18 @@ pub(super) enum Next {
 
 impl Tuner<'_> {
     /// Whether nobody tried this on its key yet, and there is such a key.
-    pub(super) fn is_untried(&self, hypothesis: &Hypothesis) -> bool {
+    pub(crate) fn is_untried(&self, hypothesis: &Hypothesis) -> bool {
         let key = self.situation.key(hypothesis.key);
         key.is_some_and(|k| !k.tried.contains(&hypothesis.choice))
     }
 
     /// The round worth most per iteration among the offers of both lanes.
-    pub(super) fn next_proposals(&mut self, from_llm: &mut Vec<Hypothesis>) -> Next {
+    pub(super) fn next_proposals(&mut self) -> Next {
         // What a model proposes and cannot be is for the guard to refuse, in the open.
-        from_llm.retain(|h| self.is_untried(h));
-        let mut offers = Vec::new();
-        if self.options.hypothesis_lane {
-            offers.extend(self.explained(from_llm));
-        }
-        if self.options.numeric_lane {
-            offers.extend(self.searched());
-        }
-        // Stable: equal values keep their order.
-        offers.sort_by(|a, b| {
-            let asked = |p: &Proposed| p.proposer == Proposer::Llm;
-            let value = |p: &Proposed| self.arbiter.value(&p.offer);
-            asked(b).cmp(&asked(a)).then(value(b).total_cmp(&value(a)))
-        });
-        let (best, value) = self.best_round(&offers);
+        let mut waiting = std::mem::take(&mut self.proposals);
+        waiting.retain(|p| p.what.hypothesis.as_ref().is_some_and(|h| self.is_untried(h)));
+        self.proposals = waiting;
+        let (best, value) = self.best_of_all();
         let is_asked_for = best.iter().any(|p| p.proposer == Proposer::Llm);
         if !(is_asked_for || value >= WORTH_GOING_ON) {
             return Next::Nothing(value);
@@ -78,37 +75,69 @@ impl Tuner<'_> {
         Next::Round(best, self.arbiter.why(&chosen, left))
     }
 
+    /// What all that is left is expected to save, a share of the iteration per iteration.
+    pub(crate) fn value_of_rest(&mut self) -> f64 {
+        self.best_of_all().1
+    }
+
+    /// The round worth most of everything on offer, with that worth.
+    fn best_of_all(&mut self) -> (Vec<Proposed>, f64) {
+        let mut offers = Vec::new();
+        if self.options.hypothesis_lane {
+            offers.extend(self.explained());
+        }
+        if self.options.numeric_lane {
+            offers.extend(self.searched());
+        }
+        // Stable: equal values keep their order.
+        offers.sort_by(|a, b| {
+            let asked = |p: &Proposed| p.proposer == Proposer::Llm;
+            let value = |p: &Proposed| self.arbiter.value(&p.offer);
+            asked(b).cmp(&asked(a)).then(value(b).total_cmp(&value(a)))
+        });
+        self.best_round(&offers)
+    }
+
     /// Hypotheses that are open: of the language model, of memory, of the mechanisms.
-    fn explained(&self, from_llm: &[Hypothesis]) -> Vec<Proposed> {
-        let from_llm = from_llm.iter().cloned().map(|h| (Proposer::Llm, h));
+    fn explained(&self) -> Vec<Proposed> {
+        let proposed = self.proposals.iter();
+        let proposed = proposed.filter_map(|p| Some((p.what.proposer, p.what.hypothesis.clone()?)));
         let remembered = self.remembered_hypotheses().into_iter();
         let rules = self.rule_mind.propose(&self.situation).into_iter();
-        from_llm
+        proposed
             .chain(remembered.map(|h| (Proposer::Memory, h)))
             .chain(rules.map(|h| (Proposer::Rules, h)))
-            .filter_map(|(proposer, hypothesis)| {
-                let claimed = self.claimed(&hypothesis)?;
-                let believed = self
-                    .models
-                    .get(&hypothesis.key)
-                    .and_then(|m| m.belief(&hypothesis.choice));
-                // A reason makes a choice no less worth trying than the search finds it.
-                let without = believed.map_or(0.0, saving);
-                let belief = believed.map_or(claimed, |b| claimed.and(b));
-                let credit = self
-                    .rule_mind
-                    .credit(&self.situation, proposer, &hypothesis);
-                let saves = credit * saving(belief).max(without);
-                Some(Proposed {
-                    key: hypothesis.key,
-                    choice: hypothesis.choice,
-                    proposer,
-                    because: hypothesis.because.clone(),
-                    offer: self.offer(hypothesis.key, Lane::Hypothesis, saves)?,
-                    hypothesis: Some(hypothesis),
-                })
-            })
+            .filter_map(|(proposer, hypothesis)| self.explained_by(proposer, hypothesis))
             .collect()
+    }
+
+    /// A hypothesis with what it is expected to save, all that is known taken together; `None` where the job
+    /// has no such key.
+    pub(crate) fn explained_by(
+        &self,
+        proposer: Proposer,
+        hypothesis: Hypothesis,
+    ) -> Option<Proposed> {
+        let claimed = self.claimed(&hypothesis)?;
+        let believed = self
+            .models
+            .get(&hypothesis.key)
+            .and_then(|m| m.belief(&hypothesis.choice));
+        // A reason makes a choice no less worth trying than the search finds it.
+        let without = believed.map_or(0.0, saving);
+        let belief = believed.map_or(claimed, |b| claimed.and(b));
+        let credit = self
+            .rule_mind
+            .credit(&self.situation, proposer, &hypothesis);
+        let saves = credit * saving(belief).max(without);
+        Some(Proposed {
+            key: hypothesis.key,
+            choice: hypothesis.choice,
+            proposer,
+            because: hypothesis.because.clone(),
+            offer: self.offer(hypothesis.key, Lane::Hypothesis, saves)?,
+            hypothesis: Some(hypothesis),
+        })
     }
 
     /// What a hypothesis says, in the metric of its key's model.
@@ -119,7 +148,7 @@ impl Tuner<'_> {
     }
 
     /// What the search of each key would try.
-    fn searched(&mut self) -> Vec<Proposed> {
+    pub(crate) fn searched(&mut self) -> Vec<Proposed> {
         let mut found = Vec::new();
         for index in 0..self.situation.keys.len() {
             let Some(state) = self.situation.keys.get(index) else {

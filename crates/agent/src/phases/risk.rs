@@ -1,6 +1,6 @@
 //! What is foreseen of a candidate before it runs: what the guard's risk model is told.
 
-use ccl_core::{Candidate, Choice};
+use ccl_core::Candidate;
 use ccl_memory::RuleKind;
 
 use crate::guard::{Foreseen, Refusal, Risk};
@@ -12,20 +12,32 @@ const PROBE_SPREAD: f64 = 0.10;
 /// How far the simulator's expectation of a ratio may be off, as a share, on a machine it has not seen.
 const EXPECTATION_SPREAD: f64 = 0.30;
 
+/// How many times as long a call may take, and who says so.
+type Feared = (f64, &'static str);
+
 impl Tuner<'_> {
-    /// Lets the guard judge a candidate by what is known of it.
+    /// Lets the guard judge a candidate by what is known of it; where nothing is, its calls are timed
+    /// outside the job.
     pub(super) fn assess(&mut self, candidate: &Candidate) -> Result<Risk, Refusal> {
-        let foreseen = self.foreseen(candidate);
+        let outside = self
+            .expected_outside(candidate)
+            .or_else(|| self.timed_outside(candidate));
+        let foreseen = self.foreseen(candidate, outside);
         self.guard.check_candidate(candidate, &foreseen)
+    }
+
+    /// What the guard would say of a candidate by what is known already; nothing is timed for it.
+    pub(crate) fn foresee(&self, candidate: &Candidate) -> Result<Risk, Refusal> {
+        let foreseen = self.foreseen(candidate, self.expected_outside(candidate));
+        self.guard.rate(candidate, &foreseen)
     }
 
     /// How much longer a call may take, as far as anybody can tell before it runs: as outside the
     /// job, or as the hypothesis fears, or as the simulator expects.
-    fn foreseen(&mut self, candidate: &Candidate) -> Foreseen {
+    fn foreseen(&self, candidate: &Candidate, outside: Option<Feared>) -> Foreseen {
         let (key, choice) = (candidate.key, candidate.choice);
         let state = self.situation.key(key);
         let share = state.map_or(0.0, |k| k.observed.share);
-        let incumbent = state.and_then(|k| k.incumbent);
         let overlapped = state.is_some_and(|k| k.facts.overlapped);
         // Two deviations above what the key's model believes, an earlier run heard or not: of the call, or of the iteration where
         // that is what it models.
@@ -39,10 +51,7 @@ impl Tuner<'_> {
         let neighbours = model
             .filter(|_| !is_informed)
             .map(|m| m.worst(&choice).exp());
-        let outside = match of_call.filter(|_| is_informed) {
-            Some(_) => None,
-            None => self.outside_the_job(candidate, incumbent),
-        };
+        let outside = outside.filter(|_| !self.is_told_of_calls(candidate));
         let feared = || {
             let hypothesis = candidate.hypothesis.as_ref()?;
             Some((hypothesis.predicted_ratio[1], "as the hypothesis fears"))
@@ -66,28 +75,36 @@ impl Tuner<'_> {
         }
     }
 
-    /// The same without anything that ran in the job: as the simulator expects, or as timed.
-    fn outside_the_job(
-        &mut self,
-        candidate: &Candidate,
-        incumbent: Option<Choice>,
-    ) -> Option<(f64, &'static str)> {
-        let (key, choice) = (candidate.key, candidate.choice);
-        let expected = || {
-            let expectation = self.expectation()?;
-            let facts = &self.situation.key(key)?.facts;
-            let new = expectation.call_us(facts, Some(choice))?;
-            let now = expectation.call_us(facts, incumbent)?;
-            Some((
-                new / now * (1.0 + EXPECTATION_SPREAD),
-                "expected by the simulator",
-            ))
-        };
-        expected().or_else(|| {
-            let (new, now) = self
-                .probe_us(key, Some(choice))
-                .zip(self.probe_us(key, incumbent))?;
-            Some((new / now * (1.0 + PROBE_SPREAD), "timed outside the job"))
-        })
+    /// Whether a model that knows the machine speaks of the candidate's calls: nothing else is asked then.
+    fn is_told_of_calls(&self, candidate: &Candidate) -> bool {
+        let state = self.situation.key(candidate.key);
+        let overlapped = state.is_some_and(|k| k.facts.overlapped);
+        let model = self.models.get(&candidate.key).filter(|_| !overlapped);
+        model.is_some_and(|m| m.is_informed() && m.feared(&candidate.choice).is_some())
+    }
+
+    /// A candidate's calls beside the incumbent's, as the simulator expects them.
+    fn expected_outside(&self, candidate: &Candidate) -> Option<Feared> {
+        let state = self.situation.key(candidate.key)?;
+        let expectation = self.expectation()?;
+        let new = expectation.call_us(&state.facts, Some(candidate.choice))?;
+        let now = expectation.call_us(&state.facts, state.incumbent)?;
+        Some((
+            new / now * (1.0 + EXPECTATION_SPREAD),
+            "expected by the simulator",
+        ))
+    }
+
+    /// The same, timed outside the job.
+    fn timed_outside(&mut self, candidate: &Candidate) -> Option<Feared> {
+        if self.is_told_of_calls(candidate) {
+            return None;
+        }
+        let key = candidate.key;
+        let incumbent = self.situation.key(key).and_then(|k| k.incumbent);
+        let (new, now) = self
+            .probe_us(key, Some(candidate.choice))
+            .zip(self.probe_us(key, incumbent))?;
+        Some((new / now * (1.0 + PROBE_SPREAD), "timed outside the job"))
     }
 }

@@ -65,6 +65,12 @@ impl Tuner<'_> {
             .count()
     }
 
+    /// What is on its way, as far as its pairs tell.
+    pub(crate) fn on_their_way(&self) -> Vec<Ended> {
+        let racing = self.racing.iter().filter(|c| c.is_undecided());
+        racing.map(running).collect()
+    }
+
     fn belief_of(&self, contender: &Contender) -> Option<Posterior> {
         let candidate = &contender.candidate;
         let model = self.models.get(&candidate.key)?;

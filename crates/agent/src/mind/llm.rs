@@ -1,0 +1,325 @@
+//! The language model as a mind: a bounded conversation, turn by turn, that nobody waits for.
+//!
+//! It is shown the situation, may call tools that tell, and ends with one decision. Each turn is asked in a thread
+//! of its own; the run looks from time to time whether an answer came, does what the tools are asked for, and asks
+//! on. Nothing here knows what the tools do or whether the decision is carried out: that is the
+//! [supervisor](crate::supervisor)'s business.
+
+pub mod decision;
+pub mod fence;
+pub mod pack;
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use ccl_llm::{Exchange, Failure, Message, Parameters, Provider, Request, ToolCall, ToolChoice, ToolSpec, Usage};
+use serde_json::Value;
+
+use crate::summary::LlmUse;
+
+/// Most consultations of one run.
+const MOST_CONSULTATIONS: u32 = 4;
+/// Most turns of one consultation: the last one has to be the decision.
+const MOST_TURNS: u32 = 6;
+/// Most tools called in one turn; the others are answered with a refusal.
+const MOST_CALLS: usize = 8;
+/// Most characters of one tool's answer that go back to the model.
+const MOST_ANSWERED: usize = 6_000;
+/// Most tokens of one turn, thoughts included.
+const MOST_TOKENS: u32 = 8_192;
+/// How often a waiting run looks whether it was interrupted.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Where an exchange is written down, by its number.
+pub type Recorder<'a> = Box<dyn FnMut(u32, &Exchange) -> io::Result<()> + 'a>;
+
+/// What came of listening.
+#[derive(Debug)]
+pub enum Heard {
+    /// Nothing yet, or nobody was asked.
+    Nothing,
+    /// It wants tools called; all of them have to be answered.
+    Calls(Vec<ToolCall>),
+    /// Its decision, as JSON of the schema that was asked for.
+    Decision(Value),
+    /// There will be no decision, and why.
+    Failed(String),
+}
+
+/// A language model and the books of what it was asked.
+pub struct LlmMind<'a> {
+    provider: Option<Arc<dyn Provider>>,
+    record: Recorder<'a>,
+    consultations: u32,
+    failed: u32,
+    exchanges: u32,
+    usage: Option<Usage>,
+    is_lost: bool,
+    open: Option<Conversation>,
+    has_asked_again: bool,
+}
+
+/// One consultation.
+struct Conversation {
+    request: Request,
+    turns: u32,
+    exchanges: Vec<u32>,
+    answer: Option<mpsc::Receiver<Exchange>>,
+}
+
+impl<'a> LlmMind<'a> {
+    /// A mind; without a provider it is never asked.
+    pub fn new(provider: Option<Arc<dyn Provider>>, record: Recorder<'a>) -> Self {
+        Self {
+            provider,
+            record,
+            consultations: 0,
+            failed: 0,
+            exchanges: 0,
+            usage: None,
+            is_lost: false,
+            open: None,
+            has_asked_again: false,
+        }
+    }
+
+    /// Nobody to ask.
+    pub fn none() -> Self {
+        Self::new(None, Box::new(|_, _| Ok(())))
+    }
+
+    /// Whether another consultation makes sense: somebody to ask who answers, none open, some left.
+    pub fn may_be_asked(&self) -> bool {
+        self.provider.is_some()
+            && !self.is_lost
+            && self.open.is_none()
+            && self.consultations < MOST_CONSULTATIONS
+    }
+
+    /// Whether an answer is waited for.
+    pub fn is_thinking(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Number of the consultation that is open, or was last.
+    pub fn consultation(&self) -> u32 {
+        self.consultations
+    }
+
+    /// Numbers of the exchanges of the open consultation.
+    pub fn exchanges(&self) -> Vec<u32> {
+        let open = self.open.as_ref();
+        open.map_or_else(Vec::new, |open| open.exchanges.clone())
+    }
+
+    /// Provider and model.
+    pub fn names(&self) -> (String, String) {
+        self.provider.as_ref().map_or_else(
+            || ("none".to_owned(), "none".to_owned()),
+            |p| (p.name().to_owned(), p.model().to_owned()),
+        )
+    }
+
+    /// What the summary says of it.
+    pub fn used(&self) -> LlmUse {
+        let (provider, model) = self.names();
+        LlmUse {
+            provider,
+            model,
+            calls: self.consultations,
+            failed: self.failed,
+            fallback_used: self.consultations == self.failed,
+            exchanges: self.exchanges,
+            usage: self.usage,
+        }
+    }
+
+    /// Opens a consultation: what it is, what it is shown, the tools it may call, and the schema of its
+    /// decision.
+    ///
+    /// # Errors
+    /// A thread that cannot be started.
+    pub fn consult(
+        &mut self,
+        purpose: &str,
+        system: &str,
+        situation: &str,
+        tools: Vec<ToolSpec>,
+        schema: Value,
+    ) -> io::Result<()> {
+        self.consultations += 1;
+        let parameters = Parameters {
+            max_tokens: Some(MOST_TOKENS),
+            temperature: Some(0.0),
+            seed: Some(1),
+            ..Parameters::default()
+        };
+        let request = Request::new(purpose, system, situation)
+            .with_tools(tools)
+            .with_schema(schema)
+            .with_parameters(parameters);
+        self.open = Some(Conversation {
+            request,
+            turns: 0,
+            exchanges: Vec::new(),
+            answer: None,
+        });
+        self.ask()
+    }
+
+    /// Sends the conversation as it stands.
+    fn ask(&mut self) -> io::Result<()> {
+        let (Some(provider), Some(open)) = (self.provider.clone(), self.open.as_mut()) else {
+            return Ok(());
+        };
+        open.turns += 1;
+        if open.turns >= MOST_TURNS {
+            open.request.tool_choice = ToolChoice::None;
+        }
+        let request = open.request.clone();
+        let (sender, receiver) = mpsc::channel();
+        std::thread::Builder::new()
+            .name("llm".to_owned())
+            .spawn(move || {
+                // Nobody listens any more after the run has ended.
+                let _ = sender.send(provider.ask(&request, None));
+            })?;
+        open.answer = Some(receiver);
+        Ok(())
+    }
+
+    /// Looks whether an answer came, and waits for one so long and no longer. An interrupt ends the waiting, not
+    /// the request: its thread is left to its own time limits.
+    ///
+    /// # Errors
+    /// An exchange that cannot be written down.
+    pub fn listen(&mut self, patience: Duration, interrupted: &AtomicBool) -> io::Result<Heard> {
+        let Some(receiver) = self.open.as_mut().and_then(|open| open.answer.take()) else {
+            return Ok(Heard::Nothing);
+        };
+        let until = Instant::now() + patience;
+        let exchange = loop {
+            let left = until.saturating_duration_since(Instant::now());
+            match receiver.recv_timeout(left.min(LOOK_EVERY)) {
+                Ok(exchange) => break exchange,
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    if left.is_zero() || interrupted.load(Ordering::Relaxed) {
+                        if let Some(open) = &mut self.open {
+                            open.answer = Some(receiver);
+                        }
+                        return Ok(Heard::Nothing);
+                    }
+                }
+                Err(mpsc::RecvTimeoutError::Disconnected) => {
+                    return Ok(self.fail("the client failed".to_owned()));
+                }
+            }
+        };
+        self.exchanges += 1;
+        (self.record)(self.exchanges, &exchange)?;
+        if let Some(open) = &mut self.open {
+            open.exchanges.push(self.exchanges);
+        }
+        self.take_in(exchange)
+    }
+
+    fn take_in(&mut self, exchange: Exchange) -> io::Result<Heard> {
+        let Some(open) = &mut self.open else {
+            return Ok(Heard::Nothing);
+        };
+        let reply = match exchange.answer {
+            Ok(reply) => reply,
+            Err(failure) if is_about_tools(&failure) && !open.request.tools.is_empty() => {
+                // Many local models have no tools; what they are shown is enough to decide.
+                open.request.tools.clear();
+                self.has_asked_again = true;
+                self.ask()?;
+                return Ok(Heard::Nothing);
+            }
+            Err(failure) => {
+                self.is_lost = !matches!(failure, Failure::Malformed { .. });
+                return Ok(self.fail(failure.to_string()));
+            }
+        };
+        self.usage = Some(self.usage.map_or(reply.usage, |sum| sum.plus(reply.usage)));
+        if !reply.calls.is_empty() && open.turns < MOST_TURNS {
+            open.request.messages.push(reply.message());
+            return Ok(Heard::Calls(reply.calls));
+        }
+        Ok(match reply.structured {
+            Some(decision) => Heard::Decision(decision),
+            None => self.fail("it came to no decision".to_owned()),
+        })
+    }
+
+    /// Gives the answers of the tools that were called, in the order of the calls, and asks on.
+    ///
+    /// # Errors
+    /// A thread that cannot be started.
+    pub fn tell(&mut self, answers: Vec<(ToolCall, Result<Value, String>)>) -> io::Result<()> {
+        let Some(open) = &mut self.open else {
+            return Ok(());
+        };
+        for (call, answer) in answers {
+            open.request.messages.push(match answer {
+                Ok(value) => Message::result(&call, cut(value.to_string())),
+                Err(reason) => Message::error(&call, reason),
+            });
+        }
+        if open.turns + 1 >= MOST_TURNS {
+            open.request
+                .messages
+                .push(Message::user("No more tools. Decide now, with JSON of the schema."));
+        }
+        self.ask()
+    }
+
+    /// Whether the model was asked anew while it was listened to, without its tools.
+    pub fn has_asked_again(&mut self) -> bool {
+        std::mem::take(&mut self.has_asked_again)
+    }
+
+    /// It is not asked any more.
+    pub fn lose(&mut self) {
+        self.is_lost = true;
+        self.failed += 1;
+    }
+
+    /// Closes the consultation with a decision that somebody will carry out.
+    pub fn close(&mut self) {
+        self.open = None;
+    }
+
+    /// Closes it without: why is the answer.
+    pub fn fail(&mut self, reason: String) -> Heard {
+        self.failed += 1;
+        Heard::Failed(reason)
+    }
+}
+
+/// Most tools that are called of those that one turn asks for.
+pub fn most_calls() -> usize {
+    MOST_CALLS
+}
+
+/// Whether a model was refused because it has no tools: servers say so with a status of the 400s and in words of
+/// their own (Ollama: 400, "does not support tools").
+fn is_about_tools(failure: &Failure) -> bool {
+    match failure {
+        Failure::Refused {
+            status, message, ..
+        } => matches!(status, 400 | 404 | 422 | 501) && message.to_lowercase().contains("tool"),
+        Failure::Unsupported { .. } => true,
+        _ => false,
+    }
+}
+
+/// The beginning of an answer that is too long.
+fn cut(text: String) -> String {
+    match text.char_indices().nth(MOST_ANSWERED) {
+        Some((end, _)) => format!("{}... (cut; ask for less)", &text[..end]),
+        None => text,
+    }
+}
