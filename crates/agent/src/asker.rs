@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use ccl_core::{Algorithm, Choice, EvidenceId, Hypothesis, Protocol, format_bytes};
 use ccl_llm::{Exchange, Provider, Request};
-use ccl_memory::Card;
+use ccl_memory::{Passage, fenced};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -123,13 +123,13 @@ impl<'a> Asker<'a> {
     pub fn ask(
         &mut self,
         situation: &Situation,
-        cards: &[&Card],
+        passages: &[Passage],
         interrupted: &AtomicBool,
     ) -> io::Result<Result<Vec<Hypothesis>, String>> {
         let Some(provider) = self.provider.clone() else {
             return Ok(Err("no provider".to_owned()));
         };
-        let request = question(situation, cards);
+        let request = question(situation, passages);
         let (answer, waiting) = mpsc::channel();
         std::thread::Builder::new()
             .name("llm".to_owned())
@@ -203,7 +203,7 @@ fn hypotheses(situation: &Situation, answer: Answer) -> Result<Vec<Hypothesis>, 
     Ok(found)
 }
 
-fn question(situation: &Situation, cards: &[&Card]) -> Request {
+fn question(situation: &Situation, passages: &[Passage]) -> Request {
     let cluster = &situation.cluster;
     let context = &situation.context;
     let mut user = format!(
@@ -281,10 +281,10 @@ fn question(situation: &Situation, cards: &[&Card]) -> Request {
     if !tried.is_empty() {
         let _ = writeln!(user, "\nAlready tried, do not repeat: {}", tried.join("; "));
     }
-    if !cards.is_empty() {
-        user.push_str("\nKnown about NCCL's variables:\n");
-        for card in cards {
-            let _ = writeln!(user, "{}", card.body);
+    if !passages.is_empty() {
+        user.push_str("\nKnown beforehand:\n");
+        for passage in passages {
+            user.push_str(&fenced(passage));
         }
     }
     Request {

@@ -1,23 +1,23 @@
-//! What is known before and beside the measurements: cards, remembered rules, the plan, and the
+//! What is known before and beside the measurements: knowledge, remembered rules, the plan, and the
 //! language model's opinion.
 
 use ccl_core::{Hypothesis, TraceEvent};
-use ccl_memory::{Card, RuleKind};
+use ccl_memory::{KnowledgeError, Passage, RuleKind};
 
 use crate::mind::Mind;
 use crate::tuner::{RunError, Tuner};
 
-/// Cards put before a mind.
-const MOST_CARDS: usize = 6;
+/// Passages put before a mind.
+const MOST_PASSAGES: usize = 6;
 /// Steps of the plan that are written down.
 const MOST_STEPS: usize = 12;
 /// How much a remembered gain may miss on either side and still count as predicted.
 const CARRIED_OVER: f64 = 0.05;
 
 impl Tuner<'_> {
-    /// Finds cards and rules for this situation and says which.
+    /// Finds knowledge and rules for this situation and says which.
     pub(super) fn retrieve(&mut self) -> Result<(), RunError> {
-        let cards = self.cards().into_iter().map(|c| c.title.clone()).collect();
+        let cards = self.passages()?.into_iter().map(|p| p.id.clone()).collect();
         let rules = self
             .remembered
             .iter()
@@ -26,8 +26,8 @@ impl Tuner<'_> {
         self.emit(TraceEvent::Retrieved { cards, rules })
     }
 
-    /// The cards that share the rarest words with the evidence.
-    fn cards(&self) -> Vec<&Card> {
+    /// The passages that answer the evidence best.
+    fn passages(&self) -> Result<Vec<&Passage>, KnowledgeError> {
         let mut query: String = self
             .situation
             .evidence
@@ -38,7 +38,8 @@ impl Tuner<'_> {
             "{:?} channels chunk buffer",
             self.situation.cluster.intra.link
         ));
-        self.knowledge.retrieve(&query, MOST_CARDS)
+        let found = self.knowledge.search(&query, MOST_PASSAGES)?;
+        Ok(found.hits.into_iter().map(|hit| hit.passage).collect())
     }
 
     /// Writes down what is going to be tried first, as far as that is known now.
@@ -108,9 +109,11 @@ impl Tuner<'_> {
             model,
             purpose,
         })?;
-        let cards: Vec<Card> = self.cards().into_iter().cloned().collect();
-        let cards: Vec<&Card> = cards.iter().collect();
-        match self.asker.ask(&self.situation, &cards, self.interrupted)? {
+        let passages: Vec<Passage> = self.passages()?.into_iter().cloned().collect();
+        match self
+            .asker
+            .ask(&self.situation, &passages, self.interrupted)?
+        {
             Ok(hypotheses) => {
                 let each: Vec<_> = hypotheses
                     .iter()
