@@ -14,7 +14,7 @@ use ccl_agent::testbed::SimulatedTestbed;
 use ccl_agent::trace::Tracer;
 use ccl_agent::tuner::{TuneOptions, Tuner};
 use ccl_core::{ClusterSpec, ContextSignature, TraceLine, WorkloadSpec, cluster_text};
-use ccl_memory::KnowledgeBase;
+use ccl_memory::Knowledge;
 use ccl_sim::noise::{NoiseModel, Scenario};
 use divan::Bencher;
 use divan::counter::ItemsCount;
@@ -23,7 +23,7 @@ fn main() {
     divan::main();
 }
 
-fn run(workload: &WorkloadSpec, cluster: &ClusterSpec, knowledge: &KnowledgeBase) -> u32 {
+fn run(workload: &WorkloadSpec, cluster: &ClusterSpec, knowledge: &Knowledge) -> u32 {
     let mut testbed = SimulatedTestbed::new(
         workload,
         cluster,
@@ -65,7 +65,7 @@ fn trials(bencher: Bencher<'_, '_>, (name, on): (&str, &str)) {
     let text = std::fs::read_to_string(path.with_extension("json")).unwrap();
     let workload = WorkloadSpec::parse(&text).unwrap();
     let cluster = ClusterSpec::parse(cluster_text(on).unwrap()).unwrap();
-    let knowledge = KnowledgeBase::of_knobs(cluster.nccl_version);
+    let knowledge = Knowledge::new(cluster.nccl_version, &[]).unwrap();
     let trials = run(&workload, &cluster, &knowledge);
     bencher
         .counter(ItemsCount::new(trials))

@@ -88,12 +88,32 @@ pub struct LlmUse {
     pub provider: String,
     /// The model asked.
     pub model: String,
-    /// Calls made.
+    /// Consultations.
     pub calls: u32,
-    /// Calls without a valid answer.
+    /// Consultations without a valid decision.
     pub failed: u32,
     /// Whether the rule mind acted in its place.
     pub fallback_used: bool,
+    /// Exchanges: turns of all consultations.
+    #[serde(default)]
+    pub exchanges: u32,
+    /// Tokens and money, where the provider says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<LlmUsage>,
+}
+
+/// Tokens and money of all exchanges. What a provider does not say is not known, and never 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct LlmUsage {
+    /// Tokens of the questions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_tokens: Option<u64>,
+    /// Tokens of the answers, thoughts included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_tokens: Option<u64>,
+    /// US dollars.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_usd: Option<f64>,
 }
 
 /// The whole result.

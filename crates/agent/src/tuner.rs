@@ -13,7 +13,7 @@ use ccl_core::{
     Advice, Candidate, Choice, ClusterSpec, Configuration, ContextSignature, Diagnosis, Evidence,
     EvidenceId, StoppedBecause, TaskKey, TraceEvent,
 };
-use ccl_memory::{KnowledgeBase, RuleRecord, ScoreRecord, SurrogateRecord};
+use ccl_memory::{Knowledge, KnowledgeError, RuleRecord, ScoreRecord, SurrogateRecord};
 use thiserror::Error;
 
 use crate::arbiter::Arbiter;
@@ -118,6 +118,9 @@ pub enum RunError {
     /// The guard does not let the run go on.
     #[error("the guard stopped the run: {0}")]
     Guard(#[from] Refusal),
+    /// What is known beforehand could not be searched.
+    #[error("{0}")]
+    Knowledge(#[from] KnowledgeError),
 }
 
 /// Numbers that end up in the summary.
@@ -180,7 +183,7 @@ pub struct Tuner<'a> {
     pub(crate) proposed: u32,
     /// Why somebody wants the search to end.
     pub(crate) asked_to_stop: Option<String>,
-    pub(crate) knowledge: &'a KnowledgeBase,
+    pub(crate) knowledge: &'a Knowledge,
     pub(crate) remembered: Vec<RuleRecord>,
     pub(crate) surrogates: Vec<SurrogateRecord>,
     pub(crate) tried: Vec<Tried>,
@@ -216,7 +219,7 @@ impl<'a> Tuner<'a> {
         tracer: Tracer<'a>,
         options: TuneOptions,
         llm_mind: LlmMind<'a>,
-        knowledge: &'a KnowledgeBase,
+        knowledge: &'a Knowledge,
         remembered: Vec<RuleRecord>,
         interrupted: &'a AtomicBool,
     ) -> Self {

@@ -5,6 +5,7 @@ pub mod compare;
 pub mod export;
 pub mod fit;
 pub mod knobs;
+pub mod knowledge;
 pub mod objective;
 pub mod observe;
 pub mod schema;

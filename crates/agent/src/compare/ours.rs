@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use ccl_core::{Choice, ContextSignature, Policy, TaskKey};
-use ccl_memory::{KnowledgeBase, RuleRecord, SurrogateRecord};
+use ccl_memory::{Knowledge, RuleRecord, SurrogateRecord};
 
 use super::course::Course;
 use super::machine::{Machine, noise_free_us};
@@ -19,7 +19,7 @@ use crate::testbed::{
     TestbedInfo,
 };
 use crate::trace::Tracer;
-use crate::tuner::{TuneOptions, Tuner};
+use crate::tuner::{RunError, TuneOptions, Tuner};
 
 /// What a run leaves.
 pub struct Ran {
@@ -72,7 +72,7 @@ pub fn run(
     let job = &task.workload;
     let context = ContextSignature::of(nominal, &job.name, job.nodes, job.gpus_per_node);
     let (mut trace, mut nobody, no_time) = (Vec::new(), (), || Duration::ZERO);
-    let knowledge = KnowledgeBase::of_knobs(nominal.nccl_version);
+    let knowledge = Knowledge::new(nominal.nccl_version, &[]).map_err(RunError::from)?;
     let interrupted = AtomicBool::new(false);
     let began = clock();
     let mut tuner = Tuner::new(

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use ccl_llm::{Exchange, Failure, Message, Parameters, Provider, Request, ToolCall, ToolChoice, ToolSpec, Usage};
 use serde_json::Value;
 
-use crate::summary::LlmUse;
+use crate::summary::{LlmUsage, LlmUse};
 
 /// Most consultations of one run.
 const MOST_CONSULTATIONS: u32 = 4;
@@ -132,7 +132,11 @@ impl<'a> LlmMind<'a> {
             failed: self.failed,
             fallback_used: self.consultations == self.failed,
             exchanges: self.exchanges,
-            usage: self.usage,
+            usage: self.usage.map(|usage| LlmUsage {
+                input_tokens: usage.input,
+                output_tokens: usage.output,
+                cost_usd: usage.cost_usd,
+            }),
         }
     }
 

@@ -1,23 +1,22 @@
-//! What is known before and beside the measurements: cards, remembered rules, the plan, and the
-//! language model's opinion.
+//! What is known before and beside the measurements: knowledge, remembered rules, and the plan.
 
 use ccl_core::{Hypothesis, TraceEvent};
-use ccl_memory::{Card, RuleKind};
+use ccl_memory::{KnowledgeError, Passage, RuleKind};
 
 use crate::mind::Mind;
 use crate::tuner::{RunError, Tuner};
 
-/// Cards put before a mind.
-const MOST_CARDS: usize = 6;
+/// Passages put before a mind.
+const MOST_PASSAGES: usize = 6;
 /// Steps of the plan that are written down.
 const MOST_STEPS: usize = 12;
 /// How much a remembered gain may miss on either side and still count as predicted.
 const CARRIED_OVER: f64 = 0.05;
 
 impl Tuner<'_> {
-    /// Finds cards and rules for this situation and says which.
+    /// Finds knowledge and rules for this situation and says which.
     pub(super) fn retrieve(&mut self) -> Result<(), RunError> {
-        let cards = self.cards().into_iter().map(|c| c.title.clone()).collect();
+        let cards = self.passages()?.into_iter().map(|p| p.id.clone()).collect();
         let rules = self
             .remembered
             .iter()
@@ -26,8 +25,8 @@ impl Tuner<'_> {
         self.emit(TraceEvent::Retrieved { cards, rules })
     }
 
-    /// The cards that share the rarest words with the evidence.
-    fn cards(&self) -> Vec<&Card> {
+    /// The passages that answer the evidence best.
+    pub(crate) fn passages(&self) -> Result<Vec<&Passage>, KnowledgeError> {
         let mut query: String = self
             .situation
             .evidence
@@ -38,7 +37,8 @@ impl Tuner<'_> {
             "{:?} channels chunk buffer",
             self.situation.cluster.intra.link
         ));
-        self.knowledge.retrieve(&query, MOST_CARDS)
+        let found = self.knowledge.search(&query, MOST_PASSAGES)?;
+        Ok(found.hits.into_iter().map(|hit| hit.passage).collect())
     }
 
     /// Writes down what is going to be tried first, as far as that is known now.
@@ -94,40 +94,13 @@ impl Tuner<'_> {
             .collect()
     }
 
-    /// Asks the language model; an answer that cannot be had or used is an event, not an error.
-    pub(super) fn ask_llm(&mut self) -> Result<Vec<Hypothesis>, RunError> {
-        if !self.asker.may_ask() {
-            return Ok(Vec::new());
-        }
-        let call = self.asker.next_call();
-        let (provider, model) = self.asker.names();
-        let purpose = "hypotheses".to_owned();
-        self.emit(TraceEvent::LlmAsked {
-            call,
-            provider,
-            model,
-            purpose,
-        })?;
-        let cards: Vec<Card> = self.cards().into_iter().cloned().collect();
-        let cards: Vec<&Card> = cards.iter().collect();
-        match self.asker.ask(&self.situation, &cards, self.interrupted)? {
-            Ok(hypotheses) => {
-                let each: Vec<_> = hypotheses
-                    .iter()
-                    .map(|h| format!("{} on {}", h.choice, h.key))
-                    .collect();
-                let proposal = if each.is_empty() {
-                    "nothing".to_owned()
-                } else {
-                    each.join("; ")
-                };
-                self.emit(TraceEvent::LlmAnswered { call, proposal })?;
-                Ok(hypotheses)
-            }
-            Err(reason) => {
-                self.emit(TraceEvent::LlmFailed { call, reason })?;
-                Ok(Vec::new())
-            }
-        }
+    /// Rules that say something about keys of this job, in words, as a model is shown them.
+    pub(crate) fn rules_in_words(&self) -> Vec<String> {
+        let context = &self.situation.context;
+        let related = self.remembered.iter().filter(|r| r.context.is_related_to(context));
+        related
+            .filter(|r| self.situation.key(r.key).is_some())
+            .map(|r| format!("{} rule: {}, run {}", r.kind.word(), r.statement(), r.run_id))
+            .collect()
     }
 }

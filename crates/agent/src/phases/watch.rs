@@ -212,6 +212,8 @@ impl Tuner<'_> {
         })?;
         self.baseline_us.clear();
         self.probed_us.clear();
+        self.proposals.clear();
+        self.asked_to_stop = None;
         for key in &mut self.situation.keys {
             key.tried = key.incumbent.into_iter().collect();
         }

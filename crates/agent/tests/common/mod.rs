@@ -18,7 +18,7 @@ use ccl_agent::trace::Tracer;
 use ccl_agent::tuner::{RunError, TuneOptions, Tuner};
 use ccl_core::{ClusterSpec, ContextSignature, TraceLine, WorkloadSpec, cluster_text};
 use ccl_llm::Provider;
-use ccl_memory::{KnowledgeBase, RuleRecord, ScoreRecord, SurrogateRecord};
+use ccl_memory::{Knowledge, RuleRecord, ScoreRecord, SurrogateRecord};
 use ccl_sim::noise::{NoiseModel, Scenario};
 
 /// The workloads that ship.
@@ -101,7 +101,7 @@ pub fn tune(testbed: &mut dyn Testbed, on: &ClusterSpec, with: With) -> Ran {
     let mut trace: Vec<TraceLine> = Vec::new();
     let mut nobody = ();
     let no_time = || Duration::ZERO;
-    let knowledge = KnowledgeBase::of_knobs(on.nccl_version);
+    let knowledge = Knowledge::new(on.nccl_version, &[]).unwrap();
     let interrupted = AtomicBool::new(with.interrupted);
     let mut tuner = Tuner::new(
         testbed,

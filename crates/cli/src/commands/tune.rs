@@ -22,7 +22,7 @@ use ccl_agent::trace::{Observer, Tracer};
 use ccl_agent::tuner::{RunError, TuneOptions, Tuner};
 use ccl_core::{Configuration, ContextSignature, ExportFormat, StoppedBecause, TraceEvent, export};
 use ccl_llm::{Ollama, Provider};
-use ccl_memory::{KnowledgeBase, RuleStore};
+use ccl_memory::{Knowledge, RuleStore};
 use clap::{Args, ValueEnum};
 
 use crate::error::{CommandError, CommandResult, ExitKind};
@@ -202,7 +202,8 @@ pub fn run(args: &TuneArgs) -> CommandResult {
         watch_iterations: args.watch,
         ..TuneOptions::default()
     };
-    let knowledge = KnowledgeBase::of_knobs(job.cluster.nccl_version);
+    let knowledge =
+        Knowledge::new(job.cluster.nccl_version, &[]).map_err(CommandError::bad_input)?;
     let context = ContextSignature::of(
         &job.cluster,
         &job.workload.name,
@@ -353,7 +354,9 @@ fn artifacts_error(folder: &Path, error: &std::io::Error) -> CommandError {
 fn failed(error: RunError, folder: &Path) -> CommandError {
     let help = format!("the trace up to here is in {}", folder.display());
     let kind = match &error {
-        RunError::Artifacts(_) | RunError::NothingToTune => ExitKind::BadInput,
+        RunError::Artifacts(_) | RunError::NothingToTune | RunError::Knowledge(_) => {
+            ExitKind::BadInput
+        }
         RunError::Baseline(_) | RunError::Testbed(_) => ExitKind::WorkloadFailed,
         RunError::Guard(_) => ExitKind::GuardRefused,
     };

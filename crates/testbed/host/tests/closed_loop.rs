@@ -25,7 +25,7 @@ use ccl_core::{
     ClusterSpec, ContextSignature, NcclVersion, Outcome, Source, TraceEvent, TraceLine, Verdict,
     WorkloadSpec, cluster_text,
 };
-use ccl_memory::KnowledgeBase;
+use ccl_memory::Knowledge;
 use ccl_sim::noise::{NoiseModel, Scenario};
 use serde::Deserialize;
 use testbed::Testbed;
@@ -186,7 +186,7 @@ fn tune(testbed: &mut LiveTestbed) -> (Result<Summary, RunError>, Vec<TraceLine>
     let mut nobody = ();
     let no_time = || Duration::ZERO;
     let cluster = cluster();
-    let knowledge = KnowledgeBase::of_knobs(cluster.nccl_version);
+    let knowledge = Knowledge::new(cluster.nccl_version, &[]).unwrap();
     let interrupted = AtomicBool::new(false);
     let options = TuneOptions {
         final_pairs: 12,

@@ -7,6 +7,7 @@
 use std::fmt::Write as _;
 
 use ccl_core::format_bytes;
+use ccl_memory::Passage;
 
 use super::fence::fenced;
 use crate::situation::{KeyState, Situation};
@@ -25,8 +26,8 @@ pub struct Shown<'a> {
     pub tried: &'a [Tried],
     /// Rules of earlier runs, best first, in words.
     pub rules: Vec<String>,
-    /// Passages and cards, best first: title and text.
-    pub passages: Vec<(String, String)>,
+    /// Passages of pages and cards, best first.
+    pub passages: Vec<&'a Passage>,
     /// What the run may still spend, and where it stands.
     pub standing: String,
 }
@@ -71,8 +72,8 @@ pub fn pack(shown: &Shown<'_>) -> String {
     }
     if !shown.passages.is_empty() {
         let passages = shown.passages.iter();
-        let passages = passages.map(|(title, body)| format!("## {title}\n{body}"));
-        text.push_str(&fenced("knowledge", &fit(passages, knowledge)));
+        let passages = passages.map(|passage| ccl_memory::fenced(passage));
+        text.push_str(&fit(passages, knowledge));
     }
     text
 }

@@ -1,0 +1,77 @@
+//! `ccl-agent knowledge`: what the agent knows beforehand, found as the agent finds it.
+
+mod add;
+mod list;
+mod search;
+mod show;
+
+use std::path::PathBuf;
+
+use ccl_core::NcclVersion;
+use ccl_core::knobs::NEWEST_KNOWN;
+use ccl_memory::{Knowledge, stored_documents};
+use clap::{Args, Subcommand};
+
+use crate::error::{CommandError, CommandResult};
+
+/// What is known of NCCL, networks and platforms: search it as the agent does, and add to it.
+#[derive(Args)]
+pub struct KnowledgeArgs {
+    #[command(subcommand)]
+    command: KnowledgeCommand,
+}
+
+#[derive(Subcommand)]
+enum KnowledgeCommand {
+    /// List all passages.
+    List(list::ListArgs),
+    /// Show one passage as it is put before a language model.
+    Show(show::ShowArgs),
+    /// Search, and show exactly what the agent would see.
+    Search(search::SearchArgs),
+    /// Keep Markdown or text files as documents of your own.
+    Add(add::AddArgs),
+}
+
+/// Which passages there are.
+#[derive(Args)]
+struct BaseArgs {
+    /// The NCCL release whose knobs are meant, such as 2.27.3; the newest known unless given.
+    #[arg(long, value_name = "V")]
+    nccl_version: Option<NcclVersion>,
+    /// The file that keeps your own documents; see `knowledge add`.
+    #[arg(long, value_name = "FILE")]
+    memory: Option<PathBuf>,
+}
+
+impl BaseArgs {
+    fn version(&self) -> NcclVersion {
+        self.nccl_version.unwrap_or(NEWEST_KNOWN)
+    }
+
+    /// Indexes the pages, the cards of the release, and the documents of the memory.
+    fn knowledge(&self) -> Result<Knowledge, CommandError> {
+        let documents = match &self.memory {
+            Some(file) => stored_documents(file).map_err(|error| {
+                CommandError::bad_input(format!("cannot read {}: {error}", file.display())).help(
+                    "name the file that `ccl-agent knowledge add` wrote, or leave out --memory",
+                )
+            })?,
+            None => Vec::new(),
+        };
+        Knowledge::new(self.version(), &documents).map_err(CommandError::bad_input)
+    }
+}
+
+/// Runs one of the commands.
+///
+/// # Errors
+/// Bad input: an unknown passage, a file that cannot be read or kept.
+pub fn run(args: &KnowledgeArgs) -> CommandResult {
+    match &args.command {
+        KnowledgeCommand::List(args) => list::run(args),
+        KnowledgeCommand::Show(args) => show::run(args),
+        KnowledgeCommand::Search(args) => search::run(args),
+        KnowledgeCommand::Add(args) => add::run(args),
+    }
+}
