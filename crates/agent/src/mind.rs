@@ -22,6 +22,9 @@ pub use scoring::realised_share;
 /// nothing was known before.
 const SILENT_BELOW: f64 = 0.2;
 
+/// The name under which all that a language model says is scored.
+pub const LANGUAGE_MODEL: &str = "language-model";
+
 /// Something that proposes hypotheses.
 pub trait Mind {
     /// Hypotheses for this situation, the most promising first: by predicted gain, weighted with
@@ -138,7 +141,7 @@ impl RuleMind {
 /// is not a list anybody could keep, so all of them are scored as one.
 pub fn scored_as(proposer: Proposer, hypothesis: &Hypothesis) -> &str {
     match proposer {
-        Proposer::Llm => "language-model",
+        Proposer::Llm => LANGUAGE_MODEL,
         _ => &hypothesis.mechanism,
     }
 }

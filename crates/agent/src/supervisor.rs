@@ -210,8 +210,8 @@ impl Tuner<'_> {
     /// Does what was decided, by the tools. The inner result is whose decision counts, with the reason.
     fn carry_out(&mut self, decided: &Decided) -> Result<Result<String, String>, RunError> {
         for advice in &decided.advice {
-            if !self.advised_by_llm.iter().any(|a| a.variable == advice.variable) {
-                self.advised_by_llm.push(advice.clone());
+            if !self.advice.iter().any(|a| a.variable == advice.variable) {
+                self.advice.push(advice.clone());
                 let advice = advice.clone();
                 self.emit(TraceEvent::Advised { advice })?;
             }

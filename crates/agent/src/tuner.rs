@@ -196,8 +196,6 @@ pub struct Tuner<'a> {
     pub(crate) run_id: String,
     pub(crate) fault: Option<Diagnosis>,
     pub(crate) advice: Vec<Advice>,
-    /// The same by the language model.
-    pub(crate) advised_by_llm: Vec<Advice>,
     pub(crate) probed_us: BTreeMap<(TaskKey, Option<Choice>), Option<f64>>,
     pub(crate) probing_us: f64,
     pub(crate) counts: Counts,
@@ -277,7 +275,6 @@ impl<'a> Tuner<'a> {
             run_id: String::new(),
             fault: None,
             advice: Vec::new(),
-            advised_by_llm: Vec::new(),
             probed_us: BTreeMap::new(),
             probing_us: 0.0,
             counts: Counts::default(),

@@ -167,6 +167,12 @@ impl Tuner<'_> {
         let as_predicted = predicted
             .zip(ratio)
             .map(|([low, high], r)| r.ci95[1] >= low && r.ci95[0] <= high);
+        // What was tried is evidence like anything else that was seen.
+        let seen = format!(
+            "candidate {}, {} on {}: {because}",
+            candidate.id, candidate.choice, candidate.key
+        );
+        self.observe(Some(candidate.key), seen)?;
         self.emit(TraceEvent::Judged {
             candidate: candidate.id,
             outcome,

@@ -99,7 +99,7 @@ pub(super) struct Explain;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct About_ {
+pub(super) struct Whose {
     /// What became of this task key; of all without it.
     #[serde(default)]
     key: Option<KeyName>,
@@ -119,27 +119,27 @@ pub(super) struct Told {
 }
 
 #[derive(Serialize, JsonSchema)]
-pub(super) struct Ended {
+pub(crate) struct Ended {
     /// Number of the candidate.
-    pub(super) candidate: u32,
+    pub(crate) candidate: u32,
     /// The key.
-    pub(super) key: String,
+    pub(crate) key: String,
     /// What it runs.
-    pub(super) choice: String,
+    pub(crate) choice: String,
     /// Why it was tried.
-    pub(super) because: String,
+    pub(crate) because: String,
     /// How it ended; null while it runs.
-    pub(super) outcome: Option<Outcome>,
+    pub(crate) outcome: Option<Outcome>,
     /// Time ratio, candidate / incumbent: median and 95 % interval; below 1 is faster.
-    pub(super) ratio: Option<[f64; 3]>,
+    pub(crate) ratio: Option<[f64; 3]>,
     /// What was predicted of it: low and high end of the same ratio, for calls.
-    pub(super) predicted: Option<[f64; 2]>,
+    pub(crate) predicted: Option<[f64; 2]>,
     /// Pairs behind the ratio.
-    pub(super) pairs: u32,
+    pub(crate) pairs: u32,
 }
 
 impl Tool for Explain {
-    type Arguments = About_;
+    type Arguments = Whose;
     type Answer = Told;
     const ABOUT: About = About {
         name: "explain",
@@ -149,7 +149,7 @@ impl Tool for Explain {
         touches: Touches::Nothing,
     };
 
-    fn run(tuner: &mut Tuner<'_>, _: Caller, about: About_) -> Result<Told, ToolError> {
+    fn run(tuner: &mut Tuner<'_>, _: Caller, about: Whose) -> Result<Told, ToolError> {
         let key = match &about.key {
             Some(name) => Some(name.find(&tuner.situation)?.facts.key),
             None => None,

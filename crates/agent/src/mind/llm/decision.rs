@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::guard::Guard;
+use crate::mind::LANGUAGE_MODEL;
 use crate::situation::Situation;
 use crate::tools::{
     Cited, KeyName, Stated, ToolError, cited, ratio, read, schema_of, shortened, words,
@@ -165,7 +166,7 @@ impl Variable {
             .check_variable(knob.name, &value)
             .map_err(|refusal| ToolError::Refused(refusal.to_string()))?;
         Ok(Advice {
-            mechanism: "language-model".to_owned(),
+            mechanism: LANGUAGE_MODEL.to_owned(),
             because: words(&self.because),
             evidence,
             key,

@@ -14,6 +14,7 @@ use super::Contender;
 use super::contender::faster;
 use crate::arbiter::WORTH_TRYING;
 use crate::key_model::saving;
+use crate::tools::Ended;
 use crate::tuner::{RunError, Tuner};
 
 /// How sure a candidate has to be to be better than the incumbent, by all that is known, to be kept.
@@ -252,5 +253,20 @@ impl Tuner<'_> {
     pub(super) fn may_not_go_on(&self) -> bool {
         self.must_stop()
             .is_some_and(|(why, _)| why != StoppedBecause::Budget)
+    }
+}
+
+/// A contender as it is told of while it runs.
+fn running(contender: &Contender) -> Ended {
+    let candidate = &contender.candidate;
+    Ended {
+        candidate: candidate.id,
+        key: candidate.key.to_string(),
+        choice: candidate.choice.to_string(),
+        because: candidate.because.clone(),
+        outcome: None,
+        ratio: contender.ratio().map(|r| [r.median, r.ci95[0], r.ci95[1]]),
+        predicted: candidate.hypothesis.as_ref().map(|h| h.predicted_ratio),
+        pairs: contender.comparison.pairs(),
     }
 }

@@ -14,6 +14,7 @@ use ccl_core::knobs::{self, Platform};
 use ccl_core::{Configuration, Environment, EnvironmentCandidate, Policy};
 use ccl_sim::iteration::IterationModel;
 
+use crate::mind::LANGUAGE_MODEL;
 use crate::testbed::RestartTerms;
 use crate::tuner::Tuner;
 
@@ -31,12 +32,16 @@ impl Tuner<'_> {
     pub(super) fn environments(&self, terms: &RestartTerms) -> Vec<Planned> {
         let mut planned: Vec<Planned> = Vec::new();
         let mut advised: BTreeSet<String> = BTreeSet::new();
-        for advice in self.rule_mind.advise(&self.situation) {
+        let of_llm = self.advice.iter().filter(|a| a.mechanism == LANGUAGE_MODEL);
+        let advised_by_both = self.rule_mind.advise(&self.situation).into_iter();
+        for advice in advised_by_both.chain(of_llm.cloned()) {
             let environment = set(&advice.variable, &advice.value);
             if !self.can_be_tried(&environment, terms) {
                 continue;
             }
-            advised.insert(advice.variable);
+            if !advised.insert(advice.variable) {
+                continue;
+            }
             let (configuration, ratio) = self.beside_policy(environment, terms);
             let mechanism = Some(advice.mechanism);
             planned.push(self.planned(configuration, advice.because, mechanism, ratio));
