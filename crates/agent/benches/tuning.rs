@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use ccl_agent::asker::Asker;
+use ccl_agent::mind::llm::LlmMind;
 use ccl_agent::testbed::SimulatedTestbed;
 use ccl_agent::trace::Tracer;
 use ccl_agent::tuner::{TuneOptions, Tuner};
@@ -45,7 +45,7 @@ fn run(workload: &WorkloadSpec, cluster: &ClusterSpec, knowledge: &Knowledge) ->
         ),
         Tracer::new(&mut trace, &mut nobody, &|| Duration::ZERO),
         TuneOptions::default(),
-        Asker::new(None, Box::new(|_, _| Ok(()))),
+        LlmMind::none(),
         knowledge,
         Vec::new(),
         &interrupted,

@@ -17,11 +17,12 @@ mod verdict;
 mod watch;
 mod whole_job;
 
-use ccl_core::{Phase, TraceEvent};
+use ccl_core::{Phase, StoppedBecause, TraceEvent};
 
 pub(crate) use self::proposals::{Proposal, Proposed};
 pub(crate) use self::trial::Contender;
 
+use self::online::Asks;
 use crate::summary::Summary;
 use crate::tuner::{RunError, Tuner};
 
@@ -46,5 +47,44 @@ impl Tuner<'_> {
             phase: Phase::After,
         })?;
         self.after(run_id, stopped)
+    }
+
+    /// Begins a run that somebody else steers, by [tools](crate::tools): everything before the first round.
+    /// Nothing is tried unless somebody asks for it.
+    ///
+    /// # Errors
+    /// As [`Tuner::run`]. A machine that is broken is none: `explain` tells what was found, and nothing can be
+    /// applied.
+    pub fn begin(&mut self, run_id: &str) -> Result<(), RunError> {
+        self.run_id = run_id.to_owned();
+        self.emit(TraceEvent::PhaseStarted {
+            phase: Phase::Offline,
+        })?;
+        self.offline()?;
+        self.emit(TraceEvent::PhaseStarted {
+            phase: Phase::Online,
+        })?;
+        if let Some((_, because)) = self.open(Asks::Nobody)? {
+            self.asked_to_stop = Some(because);
+        }
+        Ok(())
+    }
+
+    /// Ends such a run as any other: with a verdict on fresh pairs.
+    ///
+    /// # Errors
+    /// As [`Tuner::run`].
+    pub fn finish(&mut self) -> Result<Summary, RunError> {
+        let asked = self.asked_to_stop.take();
+        let stop = self.must_stop().unwrap_or_else(|| {
+            let because = asked.unwrap_or_else(|| "whoever steered the run has left".to_owned());
+            (StoppedBecause::Plateau, because)
+        });
+        let stopped = self.stop(stop)?;
+        self.emit(TraceEvent::PhaseStarted {
+            phase: Phase::After,
+        })?;
+        let run_id = self.run_id.clone();
+        self.after(&run_id, stopped)
     }
 }

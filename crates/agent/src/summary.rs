@@ -82,7 +82,7 @@ pub struct WarmStart {
 }
 
 /// The language model's part.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LlmUse {
     /// The provider asked.
     pub provider: String,

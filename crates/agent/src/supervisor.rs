@@ -283,9 +283,13 @@ fn in_words(decided: &Decided) -> String {
     let what = match &decided.decision {
         Decision::Search => "leave it to the search".to_owned(),
         Decision::Stop => "stop".to_owned(),
-        Decision::Try(hypotheses) if hypotheses.is_empty() => "nothing in the running job".to_owned(),
+        Decision::Try(hypotheses) if hypotheses.is_empty() => {
+            "nothing in the running job".to_owned()
+        }
         Decision::Try(hypotheses) => {
-            let each = hypotheses.iter().map(|h| format!("{} on {}", h.choice, h.key));
+            let each = hypotheses
+                .iter()
+                .map(|h| format!("{} on {}", h.choice, h.key));
             each.collect::<Vec<_>>().join("; ")
         }
     };
@@ -295,5 +299,10 @@ fn in_words(decided: &Decided) -> String {
         .map(|a| format!("{}={} before a restart", a.variable, a.value))
         .collect();
     let all: Vec<String> = std::iter::once(what).chain(variables).collect();
-    format!("{} ({}; {})", all.join("; "), decided.because, cites.join(", "))
+    format!(
+        "{} ({}; {})",
+        all.join("; "),
+        decided.because,
+        cites.join(", ")
+    )
 }

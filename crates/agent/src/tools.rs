@@ -131,7 +131,7 @@ impl Entry {
         Self {
             about: T::ABOUT,
             arguments: schema_of::<T::Arguments>,
-            answer: schema_of::<T::Answer>,
+            answer: schema_of_answer::<T::Answer>,
             call: call::<T>,
         }
     }
@@ -234,19 +234,23 @@ impl Tuner<'_> {
     }
 }
 
-fn call<T: Tool>(
-    tuner: &mut Tuner<'_>,
-    by: Caller,
-    arguments: Value,
-) -> Result<Value, ToolError> {
+fn call<T: Tool>(tuner: &mut Tuner<'_>, by: Caller, arguments: Value) -> Result<Value, ToolError> {
     let arguments = read(arguments)?;
     let answer = T::run(tuner, by, arguments)?;
     serde_json::to_value(answer).map_err(|error| ToolError::Refused(error.to_string()))
 }
 
-/// The schema of a type, whole: no provider follows references into another part of it.
+/// The schema of what is read as a type, whole: no provider follows references into another part of it.
 pub(crate) fn schema_of<T: JsonSchema>() -> Value {
-    let mut settings = SchemaSettings::draft2020_12();
+    whole::<T>(SchemaSettings::draft2020_12().for_deserialize())
+}
+
+/// The same of what is written.
+fn schema_of_answer<T: JsonSchema>() -> Value {
+    whole::<T>(SchemaSettings::draft2020_12().for_serialize())
+}
+
+fn whole<T: JsonSchema>(mut settings: SchemaSettings) -> Value {
     settings.inline_subschemas = true;
     settings.meta_schema = None;
     SchemaGenerator::from(settings)

@@ -9,15 +9,11 @@
 
 mod common;
 
-use std::sync::Arc;
-
 use ccl_agent::tuner::{RunError, TuneOptions};
 use ccl_core::{Source, StoppedBecause, TraceEvent, Verdict};
-use ccl_llm::{Exchange, Failure, Provider, Request};
 use ccl_memory::RuleKind;
 use ccl_sim::noise::{Scenario, ScenarioEvent};
 use common::{Ran, With, cluster, simulated, tune};
-use serde_json::json;
 
 fn with_oracle(seed: u64) -> With {
     With {
@@ -222,98 +218,6 @@ fn the_budget_is_kept() {
         }
     }
     assert_eq!(judged, ran.summary().trials);
-}
-
-/// A model that says what the test wants.
-struct Model(Result<serde_json::Value, Failure>);
-
-impl Provider for Model {
-    fn name(&self) -> &'static str {
-        "test"
-    }
-
-    fn model(&self) -> &'static str {
-        "parrot"
-    }
-
-    fn ask(&self, request: &Request) -> Exchange {
-        Exchange {
-            provider: "test".to_owned(),
-            model: "parrot".to_owned(),
-            address: String::new(),
-            purpose: request.purpose.clone(),
-            request: json!({"user": request.user}),
-            response: None,
-            answer: self.0.clone(),
-        }
-    }
-}
-
-fn hypothesis(algorithm: &str, protocol: &str) -> serde_json::Value {
-    json!({"hypotheses": [{
-        "key": 1, "mechanism": "test", "because": "1 of 2", "evidence": [1],
-        "algorithm": algorithm, "protocol": protocol, "channels": 4, "chunk_bytes": null,
-        "predicted_ratio": [0.8, 1.0], "risk": "none", "refuted_by": "nothing"
-    }]})
-}
-
-#[test]
-fn a_model_is_heard_and_its_impossible_ideas_are_refused_in_the_open() {
-    let good = Model(Ok(hypothesis("Ring", "Simple")));
-    let ran = phi2(
-        1,
-        With {
-            provider: Some(Arc::new(good)),
-            ..with_oracle(1)
-        },
-    );
-    let tried = ran.trace.iter().any(|l| {
-        matches!(&l.event,
-        TraceEvent::Decided { candidates, .. }
-            if candidates.iter().any(|c| c.proposer == ccl_core::Proposer::Llm))
-    });
-    assert!(tried);
-    assert!(!ran.summary().llm.fallback_used);
-
-    let impossible = Model(Ok(hypothesis("NVLS", "Simple")));
-    let ran = phi2(
-        1,
-        With {
-            provider: Some(Arc::new(impossible)),
-            ..with_oracle(1)
-        },
-    );
-    assert!(ran.summary().refused >= 1);
-    assert_eq!(ran.summary().verdict, Verdict::Faster);
-}
-
-#[test]
-fn nonsense_and_silence_leave_the_rule_mind_in_charge() {
-    let nonsense = json!({"hypotheses": [{"key": 99}]});
-    let silence = Failure::Unreachable {
-        address: "x".to_owned(),
-        reason: "y".to_owned(),
-    };
-    for answer in [Ok(nonsense), Err(silence)] {
-        let model = Model(answer);
-        let ran = phi2(
-            1,
-            With {
-                provider: Some(Arc::new(model)),
-                ..with_oracle(1)
-            },
-        );
-        let llm = &ran.summary().llm;
-        assert_eq!((llm.calls, llm.failed, llm.fallback_used), (1, 1, true));
-        assert!(
-            ran.trace
-                .iter()
-                .any(|l| matches!(l.event, TraceEvent::LlmFailed { .. }))
-        );
-        assert_eq!(ran.summary().verdict, Verdict::Faster);
-        // Who was asked and did not answer changes no decision.
-        assert_eq!(ran.decisions(), phi2(1, with_oracle(1)).decisions());
-    }
 }
 
 #[test]

@@ -41,8 +41,8 @@ pub use configuration::{Configuration, Environment};
 pub use context::ContextSignature;
 pub use diagnosis::{Bottleneck, Diagnosis, Figure};
 pub use event::{
-    Caller, Candidate, ChangeOf, EnvironmentCandidate, Interval, KeyObservation, Lane, Outcome, Phase,
-    Proposer, RolledBackTo, StoppedBecause, SuspectChoice, TraceEvent, TraceLine, Verdict,
+    Caller, Candidate, ChangeOf, EnvironmentCandidate, Interval, KeyObservation, Lane, Outcome,
+    Phase, Proposer, RolledBackTo, StoppedBecause, SuspectChoice, TraceEvent, TraceLine, Verdict,
 };
 pub use evidence::{Evidence, EvidenceId};
 pub use export::{ExportError, ExportFormat, export};

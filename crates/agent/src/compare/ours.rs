@@ -11,9 +11,9 @@ use super::machine::{Machine, noise_free_us};
 use super::method::Method;
 use super::suite::Task;
 use super::{Clock, CompareError};
-use crate::asker::Asker;
 use crate::expectation::Expectation;
 use crate::guard::{Approved, ApprovedProbe, ApprovedRestart};
+use crate::mind::llm::LlmMind;
 use crate::testbed::{
     IterationSample, KeyFacts, RestartTerms, Signals, SimulatedTestbed, Testbed, TestbedError,
     TestbedInfo,
@@ -81,7 +81,7 @@ pub fn run(
         context,
         Tracer::new(&mut trace, &mut nobody, &no_time),
         options,
-        Asker::new(None, Box::new(|_, _| Ok(()))),
+        LlmMind::none(),
         &knowledge,
         remembered.rules,
         &interrupted,

@@ -14,7 +14,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use ccl_llm::{Exchange, Failure, Message, Parameters, Provider, Request, ToolCall, ToolChoice, ToolSpec, Usage};
+use ccl_llm::{
+    Exchange, Failure, Message, Parameters, Provider, Request, ToolCall, ToolChoice, ToolSpec,
+    Usage,
+};
 use serde_json::Value;
 
 use crate::summary::{LlmUsage, LlmUse};
@@ -273,9 +276,9 @@ impl<'a> LlmMind<'a> {
             });
         }
         if open.turns + 1 >= MOST_TURNS {
-            open.request
-                .messages
-                .push(Message::user("No more tools. Decide now, with JSON of the schema."));
+            open.request.messages.push(Message::user(
+                "No more tools. Decide now, with JSON of the schema.",
+            ));
         }
         self.ask()
     }

@@ -97,10 +97,20 @@ impl Tuner<'_> {
     /// Rules that say something about keys of this job, in words, as a model is shown them.
     pub(crate) fn rules_in_words(&self) -> Vec<String> {
         let context = &self.situation.context;
-        let related = self.remembered.iter().filter(|r| r.context.is_related_to(context));
+        let related = self
+            .remembered
+            .iter()
+            .filter(|r| r.context.is_related_to(context));
         related
             .filter(|r| self.situation.key(r.key).is_some())
-            .map(|r| format!("{} rule: {}, run {}", r.kind.word(), r.statement(), r.run_id))
+            .map(|r| {
+                format!(
+                    "{} rule: {}, run {}",
+                    r.kind.word(),
+                    r.statement(),
+                    r.run_id
+                )
+            })
             .collect()
     }
 }

@@ -18,9 +18,16 @@ use crate::tuner::{RunError, Tuner};
 /// Why the search ended, in a word and in a sentence.
 pub(super) type Stop = (StoppedBecause, String);
 
+/// Whether a run asks a language model, or somebody else steers it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asks {
+    Model,
+    Nobody,
+}
+
 impl Tuner<'_> {
     pub(super) fn online(&mut self) -> Result<Stop, RunError> {
-        if let Some(stop) = self.open()? {
+        if let Some(stop) = self.open(Asks::Model)? {
             return self.stop(stop);
         }
         let stop = loop {
@@ -58,13 +65,15 @@ impl Tuner<'_> {
 
     /// Everything before the first round: the baseline, what holds keys back, what is not worth a trial. A machine
     /// that is broken is a reason to stop.
-    pub(super) fn open(&mut self) -> Result<Option<Stop>, RunError> {
+    pub(super) fn open(&mut self, asks: Asks) -> Result<Option<Stop>, RunError> {
         self.measure_baseline()?;
         if let Some(stop) = self.diagnose()? {
             return Ok(Some(stop));
         }
-        // It thinks while the others begin.
-        self.consult(Occasion::Start)?;
+        if asks == Asks::Model {
+            // It thinks while the others begin.
+            self.consult(Occasion::Start)?;
+        }
         self.screen_keys()?;
         Ok(None)
     }
@@ -169,7 +178,7 @@ impl Tuner<'_> {
         Ok(keys)
     }
 
-    fn stop(&mut self, stop: Stop) -> Result<Stop, RunError> {
+    pub(super) fn stop(&mut self, stop: Stop) -> Result<Stop, RunError> {
         self.end_race(&stop.1)?;
         self.emit(TraceEvent::Stopped {
             because: stop.0,

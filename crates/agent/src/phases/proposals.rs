@@ -60,7 +60,12 @@ impl Tuner<'_> {
     pub(super) fn next_proposals(&mut self) -> Next {
         // What a model proposes and cannot be is for the guard to refuse, in the open.
         let mut waiting = std::mem::take(&mut self.proposals);
-        waiting.retain(|p| p.what.hypothesis.as_ref().is_some_and(|h| self.is_untried(h)));
+        waiting.retain(|p| {
+            p.what
+                .hypothesis
+                .as_ref()
+                .is_some_and(|h| self.is_untried(h))
+        });
         self.proposals = waiting;
         let (best, value) = self.best_of_all();
         let is_asked_for = best.iter().any(|p| p.proposer == Proposer::Llm);

@@ -21,7 +21,7 @@ impl Tuner<'_> {
     pub(super) fn assess(&mut self, candidate: &Candidate) -> Result<Risk, Refusal> {
         let outside = self
             .expected_outside(candidate)
-            .or_else(|| self.timed_outside(candidate));
+            .or_else(|| self.timed_beside(candidate));
         let foreseen = self.foreseen(candidate, outside);
         self.guard.check_candidate(candidate, &foreseen)
     }
@@ -96,7 +96,7 @@ impl Tuner<'_> {
     }
 
     /// The same, timed outside the job.
-    fn timed_outside(&mut self, candidate: &Candidate) -> Option<Feared> {
+    fn timed_beside(&mut self, candidate: &Candidate) -> Option<Feared> {
         if self.is_told_of_calls(candidate) {
             return None;
         }

@@ -23,10 +23,10 @@ const AGREEMENT: f64 = 0.03;
 const UNBOUNDED: f64 = 1e300;
 
 /// Best against untuned.
-pub(super) struct Comparison {
-    pub(super) speedup: Interval,
-    pub(super) verdict: Verdict,
-    pub(super) pairs: u32,
+pub(crate) struct Comparison {
+    pub(crate) speedup: Interval,
+    pub(crate) verdict: Verdict,
+    pub(crate) pairs: u32,
     pub(super) untuned_us: Vec<f64>,
     pub(super) best_us: Vec<f64>,
 }
@@ -87,7 +87,7 @@ impl Tuner<'_> {
     }
 
     /// Compares the incumbent with untuned NCCL on fresh iterations.
-    pub(super) fn compare_with_untuned(&mut self) -> Result<Comparison, RunError> {
+    pub(crate) fn compare_with_untuned(&mut self) -> Result<Comparison, RunError> {
         let mut found = Comparison {
             speedup: Interval {
                 median: 1.0,

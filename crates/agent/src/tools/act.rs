@@ -53,7 +53,9 @@ impl Tool for Apply {
             .iter()
             .find(|n| !tuner.proposals.iter().any(|p| p.number == **n));
         if let Some(number) = missing {
-            return Err(ToolError::Arguments(format!("there is no proposal {number}")));
+            return Err(ToolError::Arguments(format!(
+                "there is no proposal {number}"
+            )));
         }
         if numbers.proposals.is_empty() {
             return Err(ToolError::Arguments("proposals: none".to_owned()));

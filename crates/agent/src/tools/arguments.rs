@@ -125,10 +125,7 @@ impl Cited {
 }
 
 /// All of what is cited.
-pub(crate) fn cited(
-    all: &[Cited],
-    situation: &Situation,
-) -> Result<Vec<EvidenceId>, ToolError> {
+pub(crate) fn cited(all: &[Cited], situation: &Situation) -> Result<Vec<EvidenceId>, ToolError> {
     all.iter().map(|one| one.find(situation)).collect()
 }
 

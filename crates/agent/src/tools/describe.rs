@@ -190,7 +190,11 @@ fn key(index: usize, state: &KeyState) -> Key {
         bus_gbs: rounded(state.observed.bus_gbs),
         bottleneck: state.bottleneck(),
         runs: state.running().map(|c| c.to_string()),
-        pairs: legal.pairs.iter().map(|(a, p)| format!("{a}/{p}")).collect(),
+        pairs: legal
+            .pairs
+            .iter()
+            .map(|(a, p)| format!("{a}/{p}"))
+            .collect(),
         channels: legal.channels.clone(),
         chunk_bytes: legal.chunk_bytes.clone(),
         only: only.map(ToString::to_string).collect(),

@@ -160,8 +160,11 @@ impl Tool for Explain {
         let of_key = |k: &&crate::situation::KeyState| key.is_none_or(|key| key == k.facts.key);
         let diagnosed = tuner.situation.keys.iter().filter(of_key).filter_map(|k| {
             let diagnosis = k.diagnosis.as_ref()?;
-            let evidence: Vec<String> =
-                diagnosis.evidence.iter().map(EvidenceId::to_string).collect();
+            let evidence: Vec<String> = diagnosis
+                .evidence
+                .iter()
+                .map(EvidenceId::to_string)
+                .collect();
             Some(format!(
                 "{}: {} ({}; {})",
                 k.facts.key,
@@ -174,10 +177,14 @@ impl Tool for Explain {
         let told = Told {
             diagnoses: diagnosed.collect(),
             tried: tried.map(ended).collect(),
-            running: tuner.on_their_way().into_iter().filter(|r| {
-                about.candidate.is_none_or(|id| id == r.candidate)
-                    && key.is_none_or(|k| name_of(k) == r.key)
-            }).collect(),
+            running: tuner
+                .on_their_way()
+                .into_iter()
+                .filter(|r| {
+                    about.candidate.is_none_or(|id| id == r.candidate)
+                        && key.is_none_or(|k| name_of(k) == r.key)
+                })
+                .collect(),
         };
         if let Some(id) = about.candidate
             && told.tried.is_empty()
@@ -197,7 +204,9 @@ pub(super) fn ended(tried: &Tried) -> Ended {
         choice: candidate.choice.to_string(),
         because: candidate.because.clone(),
         outcome: Some(tried.outcome),
-        ratio: tried.ratio.map(|r| [r.median, r.ci95[0], r.ci95[1]].map(rounded)),
+        ratio: tried
+            .ratio
+            .map(|r| [r.median, r.ci95[0], r.ci95[1]].map(rounded)),
         predicted: candidate.hypothesis.as_ref().map(|h| h.predicted_ratio),
         pairs: tried.pairs,
     }

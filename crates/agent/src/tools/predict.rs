@@ -1,8 +1,6 @@
 //! What is expected of a choice before it runs: by the key's model, and by the rules it has to keep.
 
-use ccl_core::{
-    Caller, Candidate, Configuration, ExportFormat, Lane, Policy, Proposer, export,
-};
+use ccl_core::{Caller, Candidate, Configuration, ExportFormat, Lane, Policy, Proposer, export};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

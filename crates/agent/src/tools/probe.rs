@@ -42,7 +42,9 @@ fn time(tuner: &mut Tuner<'_>, key: TaskKey, choice: Option<Choice>) -> Timed {
     };
     let why_not = || match call_us {
         Some(_) => None,
-        None => Some("what calls outside the job may cost is spent, or there is no figure".to_owned()),
+        None => {
+            Some("what calls outside the job may cost is spent, or there is no figure".to_owned())
+        }
     };
     Timed {
         choice: named,

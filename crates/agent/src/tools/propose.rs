@@ -203,10 +203,7 @@ impl Tool for NumericSearch {
 }
 
 /// Writes a proposal down, or finds the one that says the same already.
-fn note<'t>(
-    tuner: &'t mut Tuner<'_>,
-    what: Proposed,
-) -> Result<&'t Proposal, ToolError> {
+fn note<'t>(tuner: &'t mut Tuner<'_>, what: Proposed) -> Result<&'t Proposal, ToolError> {
     let is_same = |p: &Proposal| (p.what.key, p.what.choice) == (what.key, what.choice);
     let index = match tuner.proposals.iter().position(is_same) {
         Some(index) => index,

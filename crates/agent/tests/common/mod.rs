@@ -2,6 +2,7 @@
 
 #![allow(dead_code)] // every test file uses its part
 
+pub mod model;
 pub mod restarts;
 pub mod watched;
 
@@ -10,15 +11,15 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use ccl_agent::asker::Asker;
 use ccl_agent::expectation::Expectation;
+use ccl_agent::mind::llm::LlmMind;
 use ccl_agent::summary::Summary;
 use ccl_agent::testbed::{SimulatedTestbed, Testbed};
 use ccl_agent::trace::Tracer;
 use ccl_agent::tuner::{RunError, TuneOptions, Tuner};
 use ccl_core::{ClusterSpec, ContextSignature, TraceLine, WorkloadSpec, cluster_text};
 use ccl_llm::Provider;
-use ccl_memory::{Knowledge, RuleRecord, ScoreRecord, SurrogateRecord};
+use ccl_memory::{Document, Knowledge, RuleRecord, ScoreRecord, SurrogateRecord};
 use ccl_sim::noise::{NoiseModel, Scenario};
 
 /// The workloads that ship.
@@ -73,6 +74,7 @@ pub struct With {
     pub surrogates: Vec<SurrogateRecord>,
     pub interrupted: bool,
     pub expectation: Option<Expectation>,
+    pub documents: Vec<Document>,
 }
 
 pub fn cluster(name: &str) -> ClusterSpec {
@@ -101,7 +103,7 @@ pub fn tune(testbed: &mut dyn Testbed, on: &ClusterSpec, with: With) -> Ran {
     let mut trace: Vec<TraceLine> = Vec::new();
     let mut nobody = ();
     let no_time = || Duration::ZERO;
-    let knowledge = Knowledge::new(on.nccl_version, &[]).unwrap();
+    let knowledge = Knowledge::new(on.nccl_version, &with.documents).unwrap();
     let interrupted = AtomicBool::new(with.interrupted);
     let mut tuner = Tuner::new(
         testbed,
@@ -109,7 +111,7 @@ pub fn tune(testbed: &mut dyn Testbed, on: &ClusterSpec, with: With) -> Ran {
         ContextSignature::of(on, "test", on.nodes, on.gpus_per_node),
         Tracer::new(&mut trace, &mut nobody, &no_time),
         with.options,
-        Asker::new(with.provider, Box::new(|_, _| Ok(()))),
+        LlmMind::new(with.provider, Box::new(|_, _| Ok(()))),
         &knowledge,
         with.remembered,
         &interrupted,

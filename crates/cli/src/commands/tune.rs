@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use ccl_agent::asker::Asker;
 use ccl_agent::expectation::Expectation;
+use ccl_agent::mind::llm::LlmMind;
 use ccl_agent::run_dir::{RunDir, write_atomically};
 use ccl_agent::summary::Summary;
 use ccl_agent::testbed::Testbed;
@@ -218,7 +218,7 @@ pub fn run(args: &TuneArgs) -> CommandResult {
         context,
         tracer,
         options,
-        Asker::new(provider, Box::new(record)),
+        LlmMind::new(provider, Box::new(record)),
         &knowledge,
         remembered,
         &interrupted,

@@ -16,7 +16,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use ccl_agent::asker::Asker;
+use ccl_agent::mind::llm::LlmMind;
 use ccl_agent::summary::Summary;
 use ccl_agent::testbed::{LiveJob, LiveTestbed, SimulatedTestbed};
 use ccl_agent::trace::Tracer;
@@ -198,7 +198,7 @@ fn tune(testbed: &mut LiveTestbed) -> (Result<Summary, RunError>, Vec<TraceLine>
         ContextSignature::of(&cluster, "allreduce-8gpu", 1, 8),
         Tracer::new(&mut trace, &mut nobody, &no_time),
         options,
-        Asker::new(None, Box::new(|_, _| Ok(()))),
+        LlmMind::none(),
         &knowledge,
         Vec::new(),
         &interrupted,

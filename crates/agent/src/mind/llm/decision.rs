@@ -126,9 +126,8 @@ pub fn read_decision(
         .collect();
     let hypotheses = hypotheses?;
     let variables = answer.variables.iter().take(MOST_VARIABLES);
-    let advice: Result<Vec<Advice>, ToolError> = variables
-        .map(|v| v.read(situation, guard))
-        .collect();
+    let advice: Result<Vec<Advice>, ToolError> =
+        variables.map(|v| v.read(situation, guard)).collect();
     let decision = match answer.decision {
         What::Try if hypotheses.is_empty() && answer.variables.is_empty() => {
             let reason = "hypotheses: none, and the decision is to try them".to_owned();

@@ -117,7 +117,11 @@ fn fence_free(name: &str) -> String {
 
 fn key(index: usize, key: &KeyState) -> String {
     let legal = &key.facts.legal;
-    let pairs: Vec<String> = legal.pairs.iter().map(|(a, p)| format!("{a}/{p}")).collect();
+    let pairs: Vec<String> = legal
+        .pairs
+        .iter()
+        .map(|(a, p)| format!("{a}/{p}"))
+        .collect();
     let mut line = format!(
         "{}. {}: {} calls of {}, {:.1} % of the iteration, {:.0} us a call, {:.1} GB/s bus bandwidth, {}held back \
          by {}, runs {} [{}]; pairs {}",
@@ -134,7 +138,8 @@ fn key(index: usize, key: &KeyState) -> String {
             ""
         },
         key.bottleneck(),
-        key.running().map_or("unknown".to_owned(), |c| c.to_string()),
+        key.running()
+            .map_or("unknown".to_owned(), |c| c.to_string()),
         key.evidence,
         pairs.join(" "),
     );
