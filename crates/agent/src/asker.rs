@@ -11,7 +11,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use ccl_core::{Algorithm, Choice, EvidenceId, Hypothesis, Protocol, format_bytes};
-use ccl_llm::{Exchange, Provider, Request};
+use ccl_llm::{Exchange, Parameters, Provider, Request};
 use ccl_memory::Card;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -135,7 +135,7 @@ impl<'a> Asker<'a> {
             .name("llm".to_owned())
             .spawn(move || {
                 // Nobody waits any more after an interrupt.
-                let _ = answer.send(provider.ask(&request));
+                let _ = answer.send(provider.ask(&request, None));
             })?;
         let exchange = loop {
             match waiting.recv_timeout(LOOK_EVERY) {
@@ -159,6 +159,7 @@ impl<'a> Asker<'a> {
         let answer = exchange
             .answer
             .map_err(|failure| failure.to_string())
+            .and_then(|reply| reply.structured.ok_or("there is no answer".to_owned()))
             .and_then(|json| {
                 serde_json::from_value::<Answer>(json)
                     .map_err(|error| format!("the answer does not fit the schema: {error}"))
@@ -287,15 +288,16 @@ fn question(situation: &Situation, cards: &[&Card]) -> Request {
             let _ = writeln!(user, "{}", card.body);
         }
     }
-    Request {
-        purpose: "hypotheses".to_owned(),
-        system: "You tune NCCL collectives. From the evidence propose changes of algorithm, \
-                 protocol, channels or chunk that should make a call faster, each with its \
-                 mechanism, the evidence it rests on, and the observation that would refute it. \
-                 Use only what is listed as possible. Answer with JSON of the given schema and \
-                 nothing else; an empty list is an honest answer."
-            .to_owned(),
-        user,
-        schema: schemars::schema_for!(Answer).to_value(),
-    }
+    let system = "You tune NCCL collectives. From the evidence propose changes of algorithm, \
+                  protocol, channels or chunk that should make a call faster, each with its \
+                  mechanism, the evidence it rests on, and the observation that would refute it. \
+                  Use only what is listed as possible. Answer with JSON of the given schema and \
+                  nothing else; an empty list is an honest answer.";
+    Request::new("hypotheses", system, user)
+        .with_schema(schemars::schema_for!(Answer).to_value())
+        .with_parameters(Parameters {
+            temperature: Some(0.0),
+            seed: Some(1),
+            ..Parameters::default()
+        })
 }

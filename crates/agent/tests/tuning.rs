@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use ccl_agent::tuner::{RunError, TuneOptions};
 use ccl_core::{Source, StoppedBecause, TraceEvent, Verdict};
-use ccl_llm::{Exchange, Failure, Provider, Request};
+use ccl_llm::{Exchange, Failure, Provider, Reply, Request, Sink};
 use ccl_memory::RuleKind;
 use ccl_sim::noise::{Scenario, ScenarioEvent};
 use common::{Ran, With, cluster, simulated, tune};
@@ -236,16 +236,17 @@ impl Provider for Model {
         "parrot"
     }
 
-    fn ask(&self, request: &Request) -> Exchange {
-        Exchange {
-            provider: "test".to_owned(),
-            model: "parrot".to_owned(),
-            address: String::new(),
-            purpose: request.purpose.clone(),
-            request: json!({"user": request.user}),
-            response: None,
-            answer: self.0.clone(),
-        }
+    fn address(&self) -> &'static str {
+        "nowhere"
+    }
+
+    fn ask(&self, request: &Request, _sink: Sink<'_>) -> Exchange {
+        let answer = self.0.clone().map(|json| Reply {
+            text: json.to_string(),
+            structured: Some(json),
+            ..Reply::default()
+        });
+        Exchange::unsent(self.name(), self.model(), self.address(), request, answer)
     }
 }
 

@@ -7,6 +7,7 @@ pub mod fit;
 pub mod knobs;
 pub mod objective;
 pub mod observe;
+pub mod provider;
 pub mod schema;
 pub mod sim;
 pub mod tune;
