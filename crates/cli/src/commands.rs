@@ -8,6 +8,7 @@ pub mod knobs;
 pub mod knowledge;
 pub mod objective;
 pub mod observe;
+pub mod provider;
 pub mod schema;
 pub mod sim;
 pub mod tune;

@@ -38,6 +38,12 @@ pub fn json(what: &impl Serialize) -> CommandResult {
     text(json)
 }
 
+/// Says on stderr what is not as it should be and does no harm yet.
+pub fn warning(what: impl Display) {
+    // Nobody is left to be told when stderr is closed.
+    let _ = writeln!(anstream::stderr().lock(), "warning: {what}");
+}
+
 /// Renders an error on stderr.
 pub fn error(report: &miette::Report) {
     // Wrapping would break names and paths at their hyphens and slashes.

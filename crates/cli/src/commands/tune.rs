@@ -21,10 +21,11 @@ use ccl_agent::testbed::Testbed;
 use ccl_agent::trace::{Observer, Tracer};
 use ccl_agent::tuner::{RunError, TuneOptions, Tuner};
 use ccl_core::{Configuration, ContextSignature, ExportFormat, StoppedBecause, TraceEvent, export};
-use ccl_llm::{Ollama, Provider};
+use ccl_llm::{Exchange, Recorder};
 use ccl_memory::{Knowledge, RuleStore};
 use clap::{Args, ValueEnum};
 
+use crate::commands::provider::{ProviderArgs, provider};
 use crate::error::{CommandError, CommandResult, ExitKind};
 use crate::output;
 use job::Job;
@@ -77,12 +78,8 @@ pub struct TuneArgs {
     /// Compute what could have been found, and how much of it was.
     #[arg(long)]
     oracle: bool,
-    /// Language-model provider.
-    #[arg(long, value_enum, default_value = "ollama")]
-    provider: ProviderArg,
-    /// Model of the provider.
-    #[arg(long, value_name = "NAME", default_value = Ollama::MODEL)]
-    model: String,
+    #[command(flatten)]
+    llm: ProviderArgs,
     /// Folder of remembered rules, of what hypotheses were worth, and of what was measured of choices: they
     /// become a part of what decides this run. Without it the run starts cold. What it learns goes there, or to
     /// ARTIFACTS/memory.
@@ -104,17 +101,6 @@ enum TestbedArg {
     Job,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum ProviderArg {
-    Ollama,
-    Openai,
-    Claude,
-    Gemini,
-    Fireworks,
-    OpenaiCompatible,
-    None,
-}
-
 /// Runs `ccl-agent tune`.
 ///
 /// # Errors
@@ -122,7 +108,7 @@ enum ProviderArg {
 /// (4), an interrupt (130).
 pub fn run(args: &TuneArgs) -> CommandResult {
     let job = Job::read(args)?;
-    let provider = provider(args)?;
+    let provider = provider(&args.llm)?;
     let store = RuleStore::new(
         &args
             .memory
@@ -182,12 +168,8 @@ pub fn run(args: &TuneArgs) -> CommandResult {
 
     let began = Instant::now();
     let elapsed = || began.elapsed();
-    let llm_folder = folder.join("llm");
-    let record = move |call: u32, exchange: &ccl_llm::Exchange| {
-        let mut text = serde_json::to_vec_pretty(exchange)?;
-        text.push(b'\n');
-        write_atomically(&llm_folder.join(format!("{call:04}.json")), &text)
-    };
+    let recorder = Recorder::new(folder.join("llm"));
+    let record = move |_: u32, exchange: &Exchange| recorder.write(exchange).map(drop);
     let mut progress = Progress::new(args.budget);
     let mut tracer = Tracer::new(&mut run_dir, &mut progress, &elapsed);
     tracer
@@ -291,24 +273,6 @@ fn started(run_id: &str, job: &Job, testbed: &dyn Testbed, args: &TuneArgs) -> T
         seed: args.seed,
         budget: args.budget,
         notes: info.notes.clone(),
-    }
-}
-
-fn provider(args: &TuneArgs) -> Result<Option<Arc<dyn Provider>>, CommandError> {
-    match args.provider {
-        ProviderArg::Ollama => {
-            let address =
-                std::env::var("OLLAMA_HOST").unwrap_or_else(|_| Ollama::ADDRESS.to_owned());
-            Ok(Some(Arc::new(Ollama::new(&address, &args.model))))
-        }
-        ProviderArg::None => Ok(None),
-        other => Err(CommandError::bad_input(format!(
-            "--provider {}: not built yet",
-            other
-                .to_possible_value()
-                .map_or_else(String::new, |v| v.get_name().to_owned())
-        ))
-        .help("use ollama, or none")),
     }
 }
 
