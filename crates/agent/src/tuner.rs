@@ -12,7 +12,7 @@ use ccl_core::{
     Advice, Candidate, Choice, ClusterSpec, Configuration, ContextSignature, Diagnosis, Evidence,
     EvidenceId, StoppedBecause, TaskKey, TraceEvent,
 };
-use ccl_memory::{KnowledgeBase, RuleRecord, ScoreRecord, SurrogateRecord};
+use ccl_memory::{KnowledgeBase, RuleRecord, ScoreRecord};
 use thiserror::Error;
 
 use crate::arbiter::Arbiter;
@@ -22,6 +22,7 @@ use crate::guard::{Approved, Bounds, Guard, Refusal};
 use crate::key_model::KeyModel;
 use crate::mind::RuleMind;
 use crate::phases::Contender;
+use crate::remembered::Remembered;
 use crate::situation::{KeyState, Situation};
 use crate::testbed::{IterationSample, Testbed, TestbedError};
 use crate::trace::Tracer;
@@ -169,8 +170,7 @@ pub struct Tuner<'a> {
     pub(crate) rule_mind: RuleMind,
     pub(crate) asker: Asker<'a>,
     pub(crate) knowledge: &'a KnowledgeBase,
-    pub(crate) remembered: Vec<RuleRecord>,
-    pub(crate) surrogates: Vec<SurrogateRecord>,
+    pub(crate) remembered: Remembered,
     pub(crate) tried: Vec<Tried>,
     pub(crate) learnt: Vec<RuleRecord>,
     pub(crate) failed: Vec<RuleRecord>,
@@ -199,7 +199,7 @@ impl<'a> Tuner<'a> {
         options: TuneOptions,
         asker: Asker<'a>,
         knowledge: &'a KnowledgeBase,
-        remembered: Vec<RuleRecord>,
+        remembered: Remembered,
         interrupted: &'a AtomicBool,
     ) -> Self {
         let info = testbed.describe();
@@ -214,7 +214,7 @@ impl<'a> Tuner<'a> {
             .with_untuned(untuned)
             .for_iterations(options.expected_iterations)
             .with_restarts(options.restarts)
-            .remembering(&remembered, &context);
+            .remembering(&remembered.failures, &context);
         let options = TuneOptions {
             minimum_effect: options.minimum_effect.max(info.resolution),
             ..options
@@ -226,7 +226,8 @@ impl<'a> Tuner<'a> {
             evidence: Vec::new(),
         };
         let expectation = Expectation::new(cluster, testbed.keys());
-        let rule_mind = RuleMind::new(options.expectation.then(|| expectation.clone()));
+        let mut rule_mind = RuleMind::new(options.expectation.then(|| expectation.clone()));
+        rule_mind.remember(remembered.scores.clone());
         Self {
             testbed,
             tracer,
@@ -244,7 +245,6 @@ impl<'a> Tuner<'a> {
             asker,
             knowledge,
             remembered,
-            surrogates: Vec::new(),
             tried: Vec::new(),
             learnt: Vec::new(),
             failed: Vec::new(),
@@ -382,12 +382,7 @@ impl<'a> Tuner<'a> {
         self.options.expectation.then_some(&self.expectation)
     }
 
-    /// What earlier runs found the mechanisms' predictions to be worth; said before the run.
-    pub fn remember_scores(&mut self, scores: Vec<ScoreRecord>) {
-        self.rule_mind.remember(scores);
-    }
-
-    /// What this run found them to be worth.
+    /// What this run found the mechanisms' predictions to be worth.
     pub fn scores(&self, run_id: &str) -> Vec<ScoreRecord> {
         self.rule_mind
             .scores(self.testbed.describe().source, run_id)

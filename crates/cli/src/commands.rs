@@ -5,6 +5,8 @@ pub mod compare;
 pub mod export;
 pub mod fit;
 pub mod knobs;
+pub mod knowledge;
+mod memory_argument;
 pub mod objective;
 pub mod observe;
 pub mod schema;

@@ -36,6 +36,8 @@ enum Command {
     Objective(commands::objective::ObjectiveArgs),
     /// The catalogue of NCCL's variables, and a linter for files that set them.
     Knobs(commands::knobs::KnobsArgs),
+    /// What outlives a run: out of one memory and into another.
+    Knowledge(commands::knowledge::KnowledgeArgs),
     /// The JSON Schema of a workload, a cluster, a trace or what observe prints.
     Schema(commands::schema::SchemaArgs),
     /// Ask the simulator, and hold it against what was recorded.
@@ -52,6 +54,7 @@ impl Command {
             Self::Compare(args) => commands::compare::run(&args),
             Self::Objective(args) => commands::objective::run(&args),
             Self::Knobs(args) => commands::knobs::run(&args),
+            Self::Knowledge(args) => commands::knowledge::run(&args),
             Self::Schema(args) => commands::schema::run(&args),
             Self::Sim(args) => commands::sim::run(args),
         }

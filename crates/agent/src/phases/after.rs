@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ccl_core::{Outcome, StoppedBecause, TraceEvent, Verdict};
-use ccl_memory::{RuleKind, RuleRecord};
+use ccl_memory::{Change, RuleKind, RuleRecord};
 
 use super::online::Stop;
 use super::verdict::{Comparison, estimate};
@@ -134,19 +134,19 @@ impl Tuner<'_> {
                 _ => continue,
             };
             let candidate = &tried.candidate;
-            rules.push(RuleRecord {
-                kind,
-                context: self.situation.context.clone(),
+            let change = Change::Call {
                 key: candidate.key,
                 choice: candidate.choice,
                 against: tried.against,
+            };
+            let context = self.situation.context.clone();
+            let hypothesis = candidate.hypothesis.as_ref();
+            rules.push(RuleRecord {
                 ratio: tried.ratio,
                 pairs: tried.pairs,
-                failure: None,
-                mechanism: candidate.hypothesis.as_ref().map(|h| h.mechanism.clone()),
-                source,
-                run_id: run_id.to_owned(),
-                confirmed: 1,
+                mechanism: hypothesis.map(|h| h.mechanism.clone()),
+                evidence: hypothesis.map_or_else(Vec::new, |h| h.evidence.clone()),
+                ..RuleRecord::new(kind, context, change, source, run_id)
             });
         }
         for rule in &rules {

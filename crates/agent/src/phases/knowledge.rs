@@ -2,7 +2,7 @@
 //! language model's opinion.
 
 use ccl_core::{Hypothesis, TraceEvent};
-use ccl_memory::{Card, RuleKind};
+use ccl_memory::{Card, Recalled, RuleRecord};
 
 use crate::mind::Mind;
 use crate::tuner::{RunError, Tuner};
@@ -13,16 +13,16 @@ const MOST_CARDS: usize = 6;
 const MOST_STEPS: usize = 12;
 /// How much a remembered gain may miss on either side and still count as predicted.
 const CARRIED_OVER: f64 = 0.05;
+/// Where less than this of a rule's effect is to be expected, it is no reason to try anything.
+const WORTH_HEARING: f64 = 0.5;
 
 impl Tuner<'_> {
     /// Finds cards and rules for this situation and says which.
     pub(super) fn retrieve(&mut self) -> Result<(), RunError> {
         let cards = self.cards().into_iter().map(|c| c.title.clone()).collect();
-        let rules = self
-            .remembered
-            .iter()
-            .map(ccl_memory::RuleRecord::id)
-            .collect();
+        let rules = self.remembered.rules.iter().map(|r| r.rule.id());
+        let failures = self.remembered.failures.iter().map(RuleRecord::id);
+        let rules = rules.chain(failures).collect();
         self.emit(TraceEvent::Retrieved { cards, rules })
     }
 
@@ -71,27 +71,36 @@ impl Tuner<'_> {
         self.emit(TraceEvent::Planned { steps })
     }
 
-    /// Rules of earlier runs that say something about keys of this job.
+    /// Rules of earlier runs that say something about keys of this job: as they stand where nothing differs,
+    /// and with less of their effect elsewhere.
     pub(super) fn remembered_hypotheses(&self) -> Vec<Hypothesis> {
-        let context = &self.situation.context;
-        self.remembered
-            .iter()
-            .filter(|r| r.kind == RuleKind::Positive && r.context.is_related_to(context))
-            .filter_map(|rule| {
-                let key = self.situation.key(rule.key)?;
-                let ratio = rule.ratio?;
-                Some(Hypothesis {
-                    mechanism: "remembered".to_owned(),
-                    because: format!("{}, run {}", rule.statement(), rule.run_id),
-                    evidence: vec![key.evidence],
-                    key: rule.key,
-                    choice: rule.choice,
-                    predicted_ratio: [ratio.ci95[0] - CARRIED_OVER, ratio.ci95[1] + CARRIED_OVER],
-                    risk: "another time, another neighbour".to_owned(),
-                    refuted_by: "the gain of the earlier run does not come back".to_owned(),
-                })
+        let recalled = self.remembered.rules.iter();
+        let hypothesis = |recalled: &Recalled| {
+            let share = recalled.expected_share();
+            let key = self.situation.key(recalled.key?)?;
+            let rule = &recalled.rule;
+            let (_, choice) = rule.call()?;
+            let ratio = rule.ratio.filter(|_| share >= WORTH_HEARING)?;
+            let here = |ratio: f64| ratio + (1.0 - share) * (1.0 - ratio);
+            let differs = match share < 1.0 {
+                true => format!("; {}", recalled.reasons),
+                false => String::new(),
+            };
+            Some(Hypothesis {
+                mechanism: "remembered".to_owned(),
+                because: format!("{}, run {}{differs}", rule.statement(), rule.run_id),
+                evidence: vec![key.evidence],
+                key: key.facts.key,
+                choice,
+                predicted_ratio: [
+                    here(ratio.ci95[0]) - CARRIED_OVER,
+                    here(ratio.ci95[1]) + CARRIED_OVER,
+                ],
+                risk: "another time, another neighbour".to_owned(),
+                refuted_by: "the gain of the earlier run does not come back".to_owned(),
             })
-            .collect()
+        };
+        recalled.filter_map(hypothesis).collect()
     }
 
     /// Asks the language model; an answer that cannot be had or used is an event, not an error.
