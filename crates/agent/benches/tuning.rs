@@ -10,6 +10,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use ccl_agent::mind::llm::LlmMind;
+use ccl_agent::remembered::Remembered;
 use ccl_agent::testbed::SimulatedTestbed;
 use ccl_agent::trace::Tracer;
 use ccl_agent::tuner::{TuneOptions, Tuner};
@@ -47,7 +48,7 @@ fn run(workload: &WorkloadSpec, cluster: &ClusterSpec, knowledge: &Knowledge) ->
         TuneOptions::default(),
         LlmMind::none(),
         knowledge,
-        Vec::new(),
+        Remembered::default(),
         &interrupted,
     );
     tuner.run("bench").unwrap().trials

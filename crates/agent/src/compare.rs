@@ -78,6 +78,9 @@ pub enum CompareError {
     /// A run of ours that ended without a result.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// What an earlier run left could not be kept or recalled.
+    #[error(transparent)]
+    Memory(#[from] ccl_memory::MemoryError),
     /// One of these, of a task that cannot run at all.
     #[error("task {task:?}: {error}")]
     Task {
@@ -190,18 +193,9 @@ fn on_machine(
             let earlier = Machine::draw(task, spread, seed, Draw::Earlier)?;
             let cold = Method::OursCold;
             let (budget, clock) = (options.budget, options.clock);
-            ours::run(
-                cold,
-                task,
-                &earlier,
-                budget,
-                seed,
-                ours::Memory::default(),
-                clock,
-            )?
-            .left
+            Some(ours::run(cold, task, &earlier, budget, seed, None, clock)?.left)
         } else {
-            ours::Memory::default()
+            None
         };
         Ok((machine, keys, left))
     };
@@ -210,11 +204,8 @@ fn on_machine(
     for &method in &options.methods {
         let (budget, clock) = (options.budget, options.clock);
         let course = if method.is_ours() {
-            let remembered = match remembers(method) {
-                true => left.clone(),
-                false => ours::Memory::default(),
-            };
-            ours::run(method, task, &machine, budget, seed, remembered, clock).map(|ran| ran.course)
+            let left = left.as_ref().filter(|_| remembers(method));
+            ours::run(method, task, &machine, budget, seed, left, clock).map(|ran| ran.course)
         } else {
             peers::run(method, &machine, &keys, budget, seed, clock)
         };

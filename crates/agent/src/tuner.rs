@@ -13,7 +13,7 @@ use ccl_core::{
     Advice, Candidate, Choice, ClusterSpec, Configuration, ContextSignature, Diagnosis, Evidence,
     EvidenceId, StoppedBecause, TaskKey, TraceEvent,
 };
-use ccl_memory::{Knowledge, KnowledgeError, RuleRecord, ScoreRecord, SurrogateRecord};
+use ccl_memory::{Knowledge, KnowledgeError, RuleRecord, ScoreRecord};
 use thiserror::Error;
 
 use crate::arbiter::Arbiter;
@@ -23,6 +23,7 @@ use crate::key_model::KeyModel;
 use crate::mind::RuleMind;
 use crate::mind::llm::LlmMind;
 use crate::phases::{Contender, Proposal};
+use crate::remembered::Remembered;
 use crate::situation::{KeyState, Situation};
 use crate::testbed::{IterationSample, Testbed, TestbedError};
 use crate::trace::Tracer;
@@ -184,8 +185,7 @@ pub struct Tuner<'a> {
     /// Why somebody wants the search to end.
     pub(crate) asked_to_stop: Option<String>,
     pub(crate) knowledge: &'a Knowledge,
-    pub(crate) remembered: Vec<RuleRecord>,
-    pub(crate) surrogates: Vec<SurrogateRecord>,
+    pub(crate) remembered: Remembered,
     pub(crate) tried: Vec<Tried>,
     pub(crate) learnt: Vec<RuleRecord>,
     /// Rules that somebody asked to be kept.
@@ -218,7 +218,7 @@ impl<'a> Tuner<'a> {
         options: TuneOptions,
         llm_mind: LlmMind<'a>,
         knowledge: &'a Knowledge,
-        remembered: Vec<RuleRecord>,
+        remembered: Remembered,
         interrupted: &'a AtomicBool,
     ) -> Self {
         let info = testbed.describe();
@@ -233,7 +233,7 @@ impl<'a> Tuner<'a> {
             .with_untuned(untuned)
             .for_iterations(options.expected_iterations)
             .with_restarts(options.restarts)
-            .remembering(&remembered, &context);
+            .remembering(&remembered.failures, &context);
         let options = TuneOptions {
             minimum_effect: options.minimum_effect.max(info.resolution),
             ..options
@@ -245,7 +245,8 @@ impl<'a> Tuner<'a> {
             evidence: Vec::new(),
         };
         let expectation = Expectation::new(cluster, testbed.keys());
-        let rule_mind = RuleMind::new(options.expectation.then(|| expectation.clone()));
+        let mut rule_mind = RuleMind::new(options.expectation.then(|| expectation.clone()));
+        rule_mind.remember(remembered.scores.clone());
         Self {
             testbed,
             tracer,
@@ -266,7 +267,6 @@ impl<'a> Tuner<'a> {
             asked_to_stop: None,
             knowledge,
             remembered,
-            surrogates: Vec::new(),
             tried: Vec::new(),
             learnt: Vec::new(),
             recorded: Vec::new(),
@@ -406,12 +406,7 @@ impl<'a> Tuner<'a> {
         self.options.expectation.then_some(&self.expectation)
     }
 
-    /// What earlier runs found the mechanisms' predictions to be worth; said before the run.
-    pub fn remember_scores(&mut self, scores: Vec<ScoreRecord>) {
-        self.rule_mind.remember(scores);
-    }
-
-    /// What this run found them to be worth.
+    /// What this run found the mechanisms' predictions to be worth.
     pub fn scores(&self, run_id: &str) -> Vec<ScoreRecord> {
         self.rule_mind
             .scores(self.testbed.describe().source, run_id)

@@ -36,7 +36,7 @@ enum Command {
     Objective(commands::objective::ObjectiveArgs),
     /// The catalogue of NCCL's variables, and a linter for files that set them.
     Knobs(commands::knobs::KnobsArgs),
-    /// What is known of NCCL, networks and platforms: search it as the agent does, and add to it.
+    /// What is known beforehand and what outlives a run: search it, add to it, move it.
     Knowledge(commands::knowledge::KnowledgeArgs),
     /// The JSON Schema of a workload, a cluster, a trace or what observe prints.
     Schema(commands::schema::SchemaArgs),

@@ -94,7 +94,6 @@ fn a_run_gives_the_contract_and_a_complete_folder() {
         "workload.json",
         "cluster.toml",
         "memory.json",
-        "scores.json",
         "trace.jsonl",
         "decisions.jsonl",
         "refused.jsonl",
@@ -127,13 +126,8 @@ fn a_run_gives_the_contract_and_a_complete_folder() {
     {
         serde_json::from_str::<ccl_core::TraceLine>(line).unwrap();
     }
-    for name in [
-        "rules.simulated.json",
-        "scores.simulated.json",
-        "surrogates.simulated.json",
-    ] {
-        assert!(artifacts.path().join("memory").join(name).exists());
-    }
+    let memory = artifacts.path().join("memory/memory.sqlite");
+    assert!(memory.exists());
 }
 
 #[test]
@@ -217,9 +211,9 @@ fn a_run_with_memory_starts_from_what_was_learnt() {
     assert!(summary["warm_start"]["rules"].as_u64().unwrap() >= 1);
     assert_eq!(summary["warm_start"]["surrogate"], true);
     let run = artifacts.path().join(summary["run_id"].as_str().unwrap());
-    for name in ["scores.json", "surrogates.json"] {
-        let known: Value = serde_json::from_slice(&fs::read(run.join(name)).unwrap()).unwrap();
-        assert!(!known.as_array().unwrap().is_empty(), "{name}");
+    let heard: Value = serde_json::from_slice(&fs::read(run.join("memory.json")).unwrap()).unwrap();
+    for name in ["rules", "scores", "surrogates"] {
+        assert!(!heard[name].as_array().unwrap().is_empty(), "{name}");
     }
 }
 
@@ -395,18 +389,30 @@ fn an_artifacts_folder_that_cannot_be_is_refused() {
 }
 
 #[test]
-fn a_broken_memory_is_an_error_and_is_not_thrown_away() {
+fn a_memory_that_cannot_be_opened_is_an_error_and_is_not_thrown_away() {
     let folder = tempfile::tempdir().unwrap();
     let artifacts = folder.path().join("artifacts");
-    let rules = folder.path().join("rules.simulated.json");
-    fs::write(&rules, "[{").unwrap();
-    let said = refused(
-        tune(PHI2, &artifacts)
-            .arg("--dry-run")
-            .arg("--memory")
-            .arg(folder.path()),
-        &artifacts,
-    );
-    assert!(said.contains("rules.simulated.json:1:2"), "{said}");
-    assert_eq!(fs::read_to_string(&rules).unwrap(), "[{");
+    let file = folder.path().join("memory.sqlite");
+    fs::write(&file, "no database, and longer than nothing").unwrap();
+    let path = folder.path().to_str().unwrap();
+    for (named, expected) in [
+        (path, "file is not a database"),
+        (
+            "postgres://me:secret@127.0.0.1:1/team",
+            "postgres://me@127.0.0.1:1/team",
+        ),
+        (
+            "postgres://me:secret@127.0.0.1/team?sslmode=require",
+            "no TLS",
+        ),
+        ("mysql://me:secret@host/team", "mysql://..."),
+    ] {
+        let mut command = tune(PHI2, &artifacts);
+        command.args(["--dry-run", "--memory", named]);
+        let said = refused(&mut command, &artifacts);
+        assert!(said.contains(expected), "{said}");
+        assert!(!said.contains("secret"), "{said}");
+    }
+    let left = fs::read_to_string(&file).unwrap();
+    assert_eq!(left, "no database, and longer than nothing");
 }

@@ -1,23 +1,48 @@
-//! What outlives a run: rules with their provenance, what mechanisms' predictions were worth, what was
-//! measured of each key's choices, and the knowledge that is there beforehand.
+//! What outlives a run: rules with their provenance, runs and what they saw, what mechanisms' predictions were
+//! worth, what was measured of each key's choices, and the knowledge that is there beforehand.
 //!
-//! [`RuleStore`] is a folder of files, one per source of figures, so that nothing simulated can
-//! ever reach a real run. [`Knowledge`] is read-only: pages, cards made from the knob catalogue, and users'
-//! documents.
+//! [`Memory`] is a database, in a file or on a server; what was simulated, recorded and measured never meets in it.
+//! [`Knowledge`] is read-only: pages, cards made from the knob catalogue, and users' documents.
 
+mod address;
+mod contradiction;
+mod error;
+mod filing;
 mod knowledge;
+mod likeness;
+mod memory;
+mod place;
+mod postgres;
+mod recall;
+mod record;
+mod rows;
 mod rule;
 mod score;
-mod store;
+mod sqlite;
+mod stored;
 mod surrogate;
+#[cfg(test)]
+mod testing;
+mod transfer;
 
+pub use address::{Address, FILE_NAME, Opening};
+pub use contradiction::Contradiction;
+pub use error::MemoryError;
 pub use knowledge::{
     Document, EmbedError, Embedder, Found, Hit, Knowledge, KnowledgeError, Passage, PassageKind,
     fenced, store_documents, stored_documents,
 };
 #[cfg(feature = "local-embeddings")]
 pub use knowledge::{LocalEmbedder, LocalModelError};
-pub use rule::{FailureRecord, RuleKind, RuleRecord};
+pub use memory::Memory;
+pub use postgres::PostgresMemory;
+pub use recall::{Candidate, Prior, Query, Recalled, rank};
+pub use record::{
+    DocumentRecord, EvidenceRecord, ImportanceRecord, Judgement, Lessons, Record, RunRecord,
+    TrialRecord,
+};
+pub use rule::{Change, FailureRecord, Generalisation, RuleKind, RuleRecord, VersionRange};
 pub use score::{ScoreBook, ScoreContext, ScoreRecord};
-pub use store::{RuleStore, StoreError};
+pub use sqlite::SqliteMemory;
 pub use surrogate::{Measured, SurrogateRecord};
+pub use transfer::{Imported, read_lines, write_lines};

@@ -20,6 +20,7 @@ const KEPT_PER_RUN: f64 = 0.8;
 
 /// Where a mechanism spoke.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ScoreContext {
     /// Machine, release, scale, workload.
     pub place: ContextSignature,
@@ -46,6 +47,7 @@ impl ScoreContext {
 
 /// The predictions of one mechanism in one context.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ScoreRecord {
     /// The mechanism.
     pub mechanism: String,
@@ -62,24 +64,15 @@ pub struct ScoreRecord {
 }
 
 impl ScoreRecord {
-    /// Its place in the file.
+    /// Its name in a store.
     pub(crate) fn id(&self) -> String {
         let ScoreContext {
             place,
             collective,
             bottleneck,
         } = &self.context;
-        format!(
-            "{}: {collective} {bottleneck}: {} {}x{} {} {} NCCL {} {}",
-            self.mechanism,
-            place.gpu,
-            place.nodes,
-            place.ranks_per_node,
-            place.network_gbits,
-            place.network.map_or(String::new(), |n| format!("{n:?}")),
-            place.nccl_version,
-            place.workload,
-        )
+        let place = crate::place::in_words(place);
+        format!("{}: {collective} {bottleneck}: {place}", self.mechanism)
     }
 
     /// The same, one run later.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// What was measured of one choice.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Measured {
     /// The choice.
     pub choice: Choice,
@@ -19,6 +20,7 @@ pub struct Measured {
 
 /// What one run measured of one key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SurrogateRecord {
     /// Where.
     pub context: ContextSignature,
@@ -38,23 +40,9 @@ pub struct SurrogateRecord {
 }
 
 impl SurrogateRecord {
-    /// Its place in the file: one for each context and key.
+    /// Its name in a store: one for each context and key.
     pub(crate) fn id(&self) -> String {
-        let ContextSignature {
-            gpu,
-            intra,
-            network,
-            network_gbits,
-            nodes,
-            ranks_per_node,
-            nccl_version,
-            workload,
-        } = &self.context;
-        let network = network.map_or(String::new(), |n| format!("{n:?}"));
-        let key = self.key;
-        format!(
-            "{gpu} {intra:?} {nodes}x{ranks_per_node} {network_gbits} {network} NCCL {nccl_version} {workload}: {key}"
-        )
+        format!("{}: {}", crate::place::in_words(&self.context), self.key)
     }
 
     /// Whether its figures may guide a run in `context` on a key that runs like this: the same calls of

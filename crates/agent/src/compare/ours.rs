@@ -4,7 +4,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use ccl_core::{Choice, ContextSignature, Policy, TaskKey};
-use ccl_memory::{Knowledge, RuleRecord, SurrogateRecord};
+use ccl_memory::{Knowledge, Lessons, Memory, SqliteMemory};
+use jiff::civil::Date;
 
 use super::course::Course;
 use super::machine::{Machine, noise_free_us};
@@ -14,6 +15,7 @@ use super::{Clock, CompareError};
 use crate::expectation::Expectation;
 use crate::guard::{Approved, ApprovedProbe, ApprovedRestart};
 use crate::mind::llm::LlmMind;
+use crate::remembered::Remembered;
 use crate::testbed::{
     IterationSample, KeyFacts, RestartTerms, Signals, SimulatedTestbed, Testbed, TestbedError,
     TestbedInfo,
@@ -25,17 +27,8 @@ use crate::tuner::{RunError, TuneOptions, Tuner};
 pub struct Ran {
     /// How it went.
     pub course: Course,
-    /// What a later run may remember of it.
-    pub left: Memory,
-}
-
-/// What earlier runs left.
-#[derive(Clone, Debug, Default)]
-pub struct Memory {
-    /// Rules.
-    pub rules: Vec<RuleRecord>,
-    /// What was measured of keys' choices.
-    pub surrogates: Vec<SurrogateRecord>,
+    /// What a later run may remember of it: rules, and what was measured of keys' choices.
+    pub left: Lessons,
 }
 
 /// Runs the loop on a machine of a task, with what earlier runs remember.
@@ -48,7 +41,7 @@ pub fn run(
     machine: &Machine,
     budget: u32,
     seed: u64,
-    remembered: Memory,
+    earlier: Option<&Lessons>,
     clock: Clock,
 ) -> Result<Ran, CompareError> {
     let mut books = Books {
@@ -75,6 +68,16 @@ pub fn run(
     let knowledge = Knowledge::new(nominal.nccl_version, &[]).map_err(RunError::from)?;
     let interrupted = AtomicBool::new(false);
     let began = clock();
+    let today = Date::default();
+    let remembered = match earlier {
+        Some(earlier) => {
+            let mut memory = SqliteMemory::in_memory()?;
+            memory.learn(earlier)?;
+            let keys = books.keys().iter().map(|k| k.key);
+            Remembered::recall(&mut memory, earlier.source, &context, keys, today)?
+        }
+        None => Remembered::default(),
+    };
     let mut tuner = Tuner::new(
         &mut books,
         nominal,
@@ -83,16 +86,14 @@ pub fn run(
         options,
         LlmMind::none(),
         &knowledge,
-        remembered.rules,
+        remembered,
         &interrupted,
     )
     .expecting(expectation);
-    tuner.remember_surrogates(remembered.surrogates);
     let summary = tuner.run("compare")?;
-    let left = Memory {
-        rules: tuner.learnt().to_vec(),
-        surrogates: tuner.measured("compare"),
-    };
+    let mut left = tuner.lessons("compare", Some(&summary), today);
+    // Predictions of another machine's mechanisms are no part of what is compared.
+    left.scores.clear();
     drop(tuner);
     let mut course = books.course;
     course.thinking = clock().saturating_sub(began + books.in_testbed);

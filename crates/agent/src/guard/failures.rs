@@ -67,12 +67,12 @@ impl Failures {
     /// Takes over what failed in earlier runs in contexts like this one.
     pub(super) fn remember(&mut self, rules: &[RuleRecord], context: &ContextSignature) {
         for rule in rules.iter().filter(|r| r.context.is_related_to(context)) {
-            let Some(failure) = &rule.failure else {
+            let (Some(failure), Some(itself)) = (&rule.failure, rule.call()) else {
                 continue;
             };
             let why = format!("{} (run {})", rule.statement(), rule.run_id);
             self.forbidden.push(Forbidden {
-                itself: (rule.key, rule.choice),
+                itself,
                 explanations: failure.explanations.clone(),
                 why,
             });

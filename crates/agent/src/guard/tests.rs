@@ -256,27 +256,23 @@ mod growth {
 #[test]
 fn a_choice_that_failed_in_an_earlier_run_is_refused_where_things_are_alike() {
     use ccl_core::{ClusterSpec, Source, cluster_text};
-    use ccl_memory::{FailureRecord, RuleKind};
+    use ccl_memory::{Change, FailureRecord, RuleKind};
     let cluster = ClusterSpec::parse(cluster_text("a40-pcie-8gpu").unwrap()).unwrap();
     let other = ClusterSpec::parse(cluster_text("dgx-h100").unwrap()).unwrap();
     let here = ContextSignature::of(&cluster, "one", 1, 8);
-    let rule = RuleRecord {
-        kind: RuleKind::Avoid,
-        context: ContextSignature::of(&cluster, "another", 1, 8),
+    let context = ContextSignature::of(&cluster, "another", 1, 8);
+    let change = Change::Call {
         key: key(),
         choice: RING.with_channels(4),
         against: None,
-        ratio: None,
-        pairs: 0,
+    };
+    let rule = RuleRecord {
         failure: Some(FailureRecord {
             symptom: "the workload hung for 10 s".to_owned(),
             suspects: 1,
             explanations: vec![],
         }),
-        mechanism: None,
-        source: Source::Simulated,
-        run_id: "run".to_owned(),
-        confirmed: 1,
+        ..RuleRecord::new(RuleKind::Avoid, context, change, Source::Simulated, "run")
     };
     let warned = guard(1000).remembering(std::slice::from_ref(&rule), &here);
     let refused = warned

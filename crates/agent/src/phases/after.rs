@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ccl_core::{Outcome, StoppedBecause, TraceEvent, Verdict};
-use ccl_memory::{RuleKind, RuleRecord};
+use ccl_memory::{Change, RuleKind, RuleRecord};
 
 use super::online::Stop;
 use super::verdict::{Comparison, estimate};
@@ -153,19 +153,20 @@ impl Tuner<'_> {
     /// What a trial showed, as a rule: its figures are the trial's.
     pub(crate) fn rule_of(&self, tried: &Tried, kind: RuleKind) -> RuleRecord {
         let candidate = &tried.candidate;
-        RuleRecord {
-            kind,
-            context: self.situation.context.clone(),
+        let change = Change::Call {
             key: candidate.key,
             choice: candidate.choice,
             against: tried.against,
+        };
+        let context = self.situation.context.clone();
+        let source = self.testbed.describe().source;
+        let hypothesis = candidate.hypothesis.as_ref();
+        RuleRecord {
             ratio: tried.ratio,
             pairs: tried.pairs,
-            failure: None,
-            mechanism: candidate.hypothesis.as_ref().map(|h| h.mechanism.clone()),
-            source: self.testbed.describe().source,
-            run_id: self.run_id.clone(),
-            confirmed: 1,
+            mechanism: hypothesis.map(|h| h.mechanism.clone()),
+            evidence: hypothesis.map_or_else(Vec::new, |h| h.evidence.clone()),
+            ..RuleRecord::new(kind, context, change, source, &self.run_id)
         }
     }
 

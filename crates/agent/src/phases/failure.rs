@@ -6,7 +6,7 @@
 //! ran well for a while, and machines fail by themselves.
 
 use ccl_core::{Choice, Configuration, RolledBackTo, SuspectChoice, TaskKey, TraceEvent};
-use ccl_memory::{FailureRecord, RuleKind, RuleRecord};
+use ccl_memory::{Change, FailureRecord, RuleKind, RuleRecord};
 
 use crate::guard::{Approved, Blame, Failure, Suspect};
 use crate::testbed::TestbedError;
@@ -112,23 +112,19 @@ impl Tuner<'_> {
                 .situation
                 .key(suspect.key)
                 .and_then(crate::situation::KeyState::running);
-            self.failed.push(RuleRecord {
-                kind: RuleKind::Avoid,
-                context: self.situation.context.clone(),
+            let change = Change::Call {
                 key: suspect.key,
                 choice: suspect.choice,
                 against,
-                ratio: None,
-                pairs: 0,
+            };
+            let context = self.situation.context.clone();
+            self.failed.push(RuleRecord {
                 failure: Some(FailureRecord {
                     symptom: symptom.to_owned(),
                     suspects: count,
                     explanations: suspect.explanations.clone(),
                 }),
-                mechanism: None,
-                source,
-                run_id: self.run_id.clone(),
-                confirmed: 1,
+                ..RuleRecord::new(RuleKind::Avoid, context, change, source, &self.run_id)
             });
         }
     }
@@ -137,7 +133,7 @@ impl Tuner<'_> {
     pub(super) fn is_suspect(&self, key: TaskKey, choice: &Choice) -> bool {
         self.failed
             .iter()
-            .any(|rule| rule.key == key && rule.choice == *choice)
+            .any(|rule| rule.call() == Some((key, *choice)))
     }
 }
 

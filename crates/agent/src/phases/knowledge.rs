@@ -1,7 +1,7 @@
 //! What is known before and beside the measurements: knowledge, remembered rules, and the plan.
 
 use ccl_core::{Hypothesis, TraceEvent};
-use ccl_memory::{KnowledgeError, Passage, RuleKind};
+use ccl_memory::{KnowledgeError, Passage, Recalled, RuleRecord};
 
 use crate::mind::Mind;
 use crate::tuner::{RunError, Tuner};
@@ -12,16 +12,16 @@ const MOST_PASSAGES: usize = 6;
 const MOST_STEPS: usize = 12;
 /// How much a remembered gain may miss on either side and still count as predicted.
 const CARRIED_OVER: f64 = 0.05;
+/// Where less than this of a rule's effect is to be expected, it is no reason to try anything.
+const WORTH_HEARING: f64 = 0.5;
 
 impl Tuner<'_> {
     /// Finds knowledge and rules for this situation and says which.
     pub(super) fn retrieve(&mut self) -> Result<(), RunError> {
         let cards = self.passages()?.into_iter().map(|p| p.id.clone()).collect();
-        let rules = self
-            .remembered
-            .iter()
-            .map(ccl_memory::RuleRecord::id)
-            .collect();
+        let rules = self.remembered.rules.iter().map(|r| r.rule.id());
+        let failures = self.remembered.failures.iter().map(RuleRecord::id);
+        let rules = rules.chain(failures).collect();
         self.emit(TraceEvent::Retrieved { cards, rules })
     }
 
@@ -71,46 +71,63 @@ impl Tuner<'_> {
         self.emit(TraceEvent::Planned { steps })
     }
 
-    /// Rules of earlier runs that say something about keys of this job.
+    /// Rules of earlier runs that say something about keys of this job: as they stand where nothing differs,
+    /// and with less of their effect elsewhere.
     pub(super) fn remembered_hypotheses(&self) -> Vec<Hypothesis> {
-        let context = &self.situation.context;
-        self.remembered
-            .iter()
-            .filter(|r| r.kind == RuleKind::Positive && r.context.is_related_to(context))
-            .filter_map(|rule| {
-                let key = self.situation.key(rule.key)?;
-                let ratio = rule.ratio?;
-                Some(Hypothesis {
-                    mechanism: "remembered".to_owned(),
-                    because: format!("{}, run {}", rule.statement(), rule.run_id),
-                    evidence: vec![key.evidence],
-                    key: rule.key,
-                    choice: rule.choice,
-                    predicted_ratio: [ratio.ci95[0] - CARRIED_OVER, ratio.ci95[1] + CARRIED_OVER],
-                    risk: "another time, another neighbour".to_owned(),
-                    refuted_by: "the gain of the earlier run does not come back".to_owned(),
-                })
+        let recalled = self.remembered.rules.iter();
+        let hypothesis = |recalled: &Recalled| {
+            let share = recalled.expected_share();
+            let key = self.situation.key(recalled.key?)?;
+            let rule = &recalled.rule;
+            let (_, choice) = rule.call()?;
+            let ratio = rule.ratio.filter(|_| share >= WORTH_HEARING)?;
+            let here = |ratio: f64| ratio + (1.0 - share) * (1.0 - ratio);
+            let differs = match share < 1.0 {
+                true => format!("; {}", recalled.reasons),
+                false => String::new(),
+            };
+            Some(Hypothesis {
+                mechanism: "remembered".to_owned(),
+                because: format!("{}, run {}{differs}", rule.statement(), rule.run_id),
+                evidence: vec![key.evidence],
+                key: key.facts.key,
+                choice,
+                predicted_ratio: [
+                    here(ratio.ci95[0]) - CARRIED_OVER,
+                    here(ratio.ci95[1]) + CARRIED_OVER,
+                ],
+                risk: "another time, another neighbour".to_owned(),
+                refuted_by: "the gain of the earlier run does not come back".to_owned(),
             })
-            .collect()
+        };
+        recalled.filter_map(hypothesis).collect()
     }
 
-    /// Rules that say something about keys of this job, in words, as a model is shown them.
+    /// What earlier runs left, in words, as a model is shown it: what helped first, by how much it has to do with
+    /// this job.
     pub(crate) fn rules_in_words(&self) -> Vec<String> {
-        let context = &self.situation.context;
-        let related = self
-            .remembered
-            .iter()
-            .filter(|r| r.context.is_related_to(context));
-        related
-            .filter(|r| self.situation.key(r.key).is_some())
-            .map(|r| {
-                format!(
-                    "{} rule: {}, run {}",
-                    r.kind.word(),
-                    r.statement(),
-                    r.run_id
-                )
-            })
-            .collect()
+        let mut rules: Vec<&Recalled> = self.remembered.rules.iter().collect();
+        // Stable: equal scores keep the order of names.
+        rules.sort_by(|a, b| b.score.total_cmp(&a.score));
+        let helped = rules.into_iter().map(|recalled| {
+            format!(
+                "{} rule, run {}, score {:.2} ({}): {}",
+                recalled.rule.kind.word(),
+                recalled.rule.run_id,
+                recalled.score,
+                recalled.reasons,
+                recalled.rule.statement(),
+            )
+        });
+        let failures = self.remembered.failures.iter();
+        let failed = failures.map(|rule| {
+            format!(
+                "{} rule, run {}: {}",
+                rule.kind.word(),
+                rule.run_id,
+                rule.statement()
+            )
+        });
+        helped.chain(failed).collect()
     }
 }

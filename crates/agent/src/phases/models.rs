@@ -86,7 +86,7 @@ impl Tuner<'_> {
         let context = &self.situation.context;
         let (key, overlapped) = (state.facts.key, state.facts.overlapped);
         let untuned = state.observed.choice;
-        let all = self.surrogates.iter();
+        let all = self.remembered.surrogates.iter();
         let mut records: Vec<&SurrogateRecord> = all
             .filter(|r| r.applies_to(context, key, overlapped, untuned))
             .collect();
@@ -105,11 +105,6 @@ impl Tuner<'_> {
             observations,
             is_remembered: true,
         })
-    }
-
-    /// What earlier runs measured of keys' choices; said before the run.
-    pub fn remember_surrogates(&mut self, surrogates: Vec<SurrogateRecord>) {
-        self.surrogates = surrogates;
     }
 
     /// What is remembered may say what to try first, not that there is nothing to try: the models forget what

@@ -61,10 +61,10 @@ impl Tuner<'_> {
             (None, Some(worst)) => Some((worst, "as its neighbours allow for")),
             (None, None) => of_call.or_else(feared),
         };
-        let was_good_before = self.remembered.iter().any(|rule| {
+        let was_good_before = self.remembered.rules.iter().any(|recalled| {
+            let rule = &recalled.rule;
             rule.kind == RuleKind::Positive
-                && rule.key == key
-                && rule.choice == choice
+                && rule.call() == Some((key, choice))
                 && rule.context.is_related_to(&self.situation.context)
         });
         Foreseen {

@@ -1,11 +1,12 @@
 //! What earlier runs learnt, and what this one leaves. Figures come from trials, whoever phrases them.
 
-use ccl_core::{Caller, Source};
-use ccl_memory::RuleKind;
+use ccl_core::{Caller, Source, TaskKey};
+use ccl_memory::{RuleKind, RuleRecord};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::arguments::KeyName;
+use super::describe::rounded;
 use super::{About, Cost, Tool, ToolError, Touches};
 use crate::tuner::Tuner;
 
@@ -40,6 +41,10 @@ struct Recalled {
     run: String,
     /// Where its figures come from.
     source: Source,
+    /// How much it has to do with this job and is worth, 0 to 1; null for what made a job fail.
+    score: Option<f64>,
+    /// Why so much.
+    reasons: String,
 }
 
 impl Tool for RecallRules {
@@ -58,20 +63,33 @@ impl Tool for RecallRules {
             Some(name) => Some(name.find(&tuner.situation)?.facts.key),
             None => None,
         };
-        let rules = tuner.remembered.iter();
-        let rules = rules.filter(|r| key.is_none_or(|k| r.key == k));
+        let is_meant = |of: Option<TaskKey>| key.is_none() || of.is_none() || of == key;
+        let recalled = tuner.remembered.rules.iter().filter(|r| is_meant(r.key));
+        let mut recalled: Vec<_> = recalled.collect();
+        // Stable: equal scores keep the order of names.
+        recalled.sort_by(|a, b| b.score.total_cmp(&a.score));
+        let helped = recalled
+            .into_iter()
+            .map(|r| told(&r.rule, Some(rounded(r.score)), r.reasons.clone()));
+        let failures = tuner.remembered.failures.iter();
+        let failed = failures
+            .filter(|rule| is_meant(rule.call().map(|(key, _)| key)))
+            .map(|rule| told(rule, None, "it made a job fail on this machine".to_owned()));
         Ok(Rules {
-            rules: rules
-                .take(MOST_RULES)
-                .map(|r| Recalled {
-                    id: r.id(),
-                    kind: r.kind.word().to_owned(),
-                    statement: r.statement(),
-                    run: r.run_id.clone(),
-                    source: r.source,
-                })
-                .collect(),
+            rules: helped.chain(failed).take(MOST_RULES).collect(),
         })
+    }
+}
+
+fn told(rule: &RuleRecord, score: Option<f64>, reasons: String) -> Recalled {
+    Recalled {
+        id: rule.id(),
+        kind: rule.kind.word().to_owned(),
+        statement: rule.statement(),
+        run: rule.run_id.clone(),
+        source: rule.source,
+        score,
+        reasons,
     }
 }
 

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::{ToolError, Touches, all, find};
 use crate::mind::llm::LlmMind;
+use crate::remembered::Remembered;
 use crate::testbed::SimulatedTestbed;
 use crate::trace::Tracer;
 use crate::tuner::{TuneOptions, Tuner};
@@ -42,7 +43,7 @@ pub(crate) fn session<T>(
         },
         LlmMind::none(),
         &knowledge,
-        Vec::new(),
+        Remembered::default(),
         &interrupted,
     );
     tuner.begin("session").unwrap();

@@ -13,14 +13,18 @@ use std::time::Duration;
 
 use ccl_agent::expectation::Expectation;
 use ccl_agent::mind::llm::LlmMind;
+use ccl_agent::remembered::Remembered;
 use ccl_agent::summary::Summary;
 use ccl_agent::testbed::{SimulatedTestbed, Testbed};
 use ccl_agent::trace::Tracer;
 use ccl_agent::tuner::{RunError, TuneOptions, Tuner};
-use ccl_core::{ClusterSpec, ContextSignature, TraceLine, WorkloadSpec, cluster_text};
+use ccl_core::{ClusterSpec, ContextSignature, TaskKey, TraceLine, WorkloadSpec, cluster_text};
 use ccl_llm::Provider;
-use ccl_memory::{Document, Knowledge, RuleRecord, ScoreRecord, SurrogateRecord};
+use ccl_memory::{
+    Document, Knowledge, Lessons, Memory, RuleRecord, ScoreRecord, SqliteMemory, SurrogateRecord,
+};
 use ccl_sim::noise::{NoiseModel, Scenario};
+use jiff::civil::Date;
 
 /// The workloads that ship.
 pub const WORKLOADS: [&str; 11] = [
@@ -105,22 +109,32 @@ pub fn tune(testbed: &mut dyn Testbed, on: &ClusterSpec, with: With) -> Ran {
     let no_time = || Duration::ZERO;
     let knowledge = Knowledge::new(on.nccl_version, &with.documents).unwrap();
     let interrupted = AtomicBool::new(with.interrupted);
+    let context = ContextSignature::of(on, "test", on.nodes, on.gpus_per_node);
+    let (source, today) = (testbed.describe().source, Date::default());
+    let mut memory = SqliteMemory::in_memory().unwrap();
+    let lessons = Lessons {
+        rules: with.remembered,
+        scores: with.scores,
+        surrogates: with.surrogates,
+        ..Lessons::of(source, today)
+    };
+    memory.learn(&lessons).unwrap();
+    let keys: Vec<TaskKey> = testbed.keys().iter().map(|k| k.key).collect();
+    let remembered = Remembered::recall(&mut memory, source, &context, keys, today).unwrap();
     let mut tuner = Tuner::new(
         testbed,
         on,
-        ContextSignature::of(on, "test", on.nodes, on.gpus_per_node),
+        context,
         Tracer::new(&mut trace, &mut nobody, &no_time),
         with.options,
         LlmMind::new(with.provider, Box::new(|_, _| Ok(()))),
         &knowledge,
-        with.remembered,
+        remembered,
         &interrupted,
     );
     if let Some(expectation) = with.expectation {
         tuner = tuner.expecting(expectation);
     }
-    tuner.remember_scores(with.scores);
-    tuner.remember_surrogates(with.surrogates);
     let result = tuner.run("test");
     let learnt = tuner.learnt().to_vec();
     let scores = tuner.scores("test");

@@ -1,6 +1,8 @@
 //! `ccl-agent knowledge`: what the agent knows beforehand, found as the agent finds it.
 
 mod add;
+mod export;
+mod import;
 mod list;
 mod search;
 mod show;
@@ -31,6 +33,10 @@ enum KnowledgeCommand {
     Search(search::SearchArgs),
     /// Keep Markdown or text files as documents of your own.
     Add(add::AddArgs),
+    /// Write everything a memory holds, one JSON object a line.
+    Export(export::ExportArgs),
+    /// Take over what another memory exported; what is here stays.
+    Import(import::ImportArgs),
 }
 
 /// Which passages there are.
@@ -73,5 +79,7 @@ pub fn run(args: &KnowledgeArgs) -> CommandResult {
         KnowledgeCommand::Show(args) => show::run(args),
         KnowledgeCommand::Search(args) => search::run(args),
         KnowledgeCommand::Add(args) => add::run(args),
+        KnowledgeCommand::Export(args) => export::run(args),
+        KnowledgeCommand::Import(args) => import::run(args),
     }
 }

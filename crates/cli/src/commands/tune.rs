@@ -15,6 +15,7 @@ use std::time::Instant;
 
 use ccl_agent::expectation::Expectation;
 use ccl_agent::mind::llm::LlmMind;
+use ccl_agent::remembered::Remembered;
 use ccl_agent::run_dir::{RunDir, write_atomically};
 use ccl_agent::summary::Summary;
 use ccl_agent::testbed::Testbed;
@@ -22,9 +23,10 @@ use ccl_agent::trace::{Observer, Tracer};
 use ccl_agent::tuner::{RunError, TuneOptions, Tuner};
 use ccl_core::{Configuration, ContextSignature, ExportFormat, StoppedBecause, TraceEvent, export};
 use ccl_llm::{Exchange, Recorder};
-use ccl_memory::{Knowledge, RuleStore};
+use ccl_memory::{Address, Knowledge, Memory, Opening};
 use clap::{Args, ValueEnum};
 
+use crate::commands::memory_argument;
 use crate::commands::provider::{ProviderArgs, provider};
 use crate::error::{CommandError, CommandResult, ExitKind};
 use crate::output;
@@ -80,11 +82,12 @@ pub struct TuneArgs {
     oracle: bool,
     #[command(flatten)]
     llm: ProviderArgs,
-    /// Folder of remembered rules, of what hypotheses were worth, and of what was measured of choices: they
-    /// become a part of what decides this run. Without it the run starts cold. What it learns goes there, or to
-    /// ARTIFACTS/memory.
-    #[arg(long, value_name = "DIR")]
-    memory: Option<PathBuf>,
+    /// Memory of earlier runs: a file, a folder, sqlite:FILE or postgres://USER@HOST/DATABASE (a password is best
+    /// left to PGPASSWORD). Rules that were learnt in places like this one, what hypotheses were worth and what was
+    /// measured of choices become a part of what decides this run. Without it the run starts cold. What it
+    /// learns goes there, or to ARTIFACTS/memory.
+    #[arg(long, value_name = "URL")]
+    memory: Option<String>,
     /// Where run directories go.
     #[arg(long, value_name = "DIR", default_value = "artifacts")]
     artifacts: PathBuf,
@@ -109,12 +112,6 @@ enum TestbedArg {
 pub fn run(args: &TuneArgs) -> CommandResult {
     let job = Job::read(args)?;
     let provider = provider(&args.llm)?;
-    let store = RuleStore::new(
-        &args
-            .memory
-            .clone()
-            .unwrap_or_else(|| args.artifacts.join("memory")),
-    );
     let mut testbed = job.testbed(args)?;
     if args.restarts > 0 && testbed.restart_terms().is_none() {
         return Err(CommandError::bad_input(format!(
@@ -125,23 +122,25 @@ pub fn run(args: &TuneArgs) -> CommandResult {
         .help("leave it out, or simulate the job with --dry-run"));
     }
     let source = testbed.describe().source;
+    let context = ContextSignature::of(
+        &job.cluster,
+        &job.workload.name,
+        job.workload.nodes,
+        job.workload.gpus_per_node,
+    );
+    let today = jiff::Timestamp::now()
+        .to_zoned(jiff::tz::TimeZone::UTC)
+        .date();
+    let mut memory = open_memory(args)?;
     let remembered = match &args.memory {
-        Some(_) => store.load(source).map_err(|error| {
-            CommandError::bad_input(error).help("repair or remove the file, or leave out --memory")
-        })?,
-        None => Vec::new(),
-    };
-    let scores = match &args.memory {
-        Some(_) => store.load_scores(source).map_err(|error| {
-            CommandError::bad_input(error).help("repair or remove the file, or leave out --memory")
-        })?,
-        None => Vec::new(),
-    };
-    let surrogates = match &args.memory {
-        Some(_) => store.load_surrogates(source).map_err(|error| {
-            CommandError::bad_input(error).help("repair or remove the file, or leave out --memory")
-        })?,
-        None => Vec::new(),
+        Some(_) => {
+            let keys = testbed.keys().iter().map(|k| k.key);
+            Remembered::recall(memory.as_mut(), source, &context, keys, today).map_err(|error| {
+                CommandError::bad_input(format!("{}: {error}", memory.place()))
+                    .help("name another memory, or leave out --memory")
+            })?
+        }
+        None => Remembered::default(),
     };
 
     let mut run_dir = create(&args.artifacts, &job.workload.name, args.seed)?;
@@ -153,12 +152,6 @@ pub fn run(args: &TuneArgs) -> CommandResult {
     job.write_inputs(&run_dir, args, &run_id).map_err(written)?;
     run_dir
         .write_json("memory.json", &remembered)
-        .map_err(written)?;
-    run_dir
-        .write_json("scores.json", &scores)
-        .map_err(written)?;
-    run_dir
-        .write_json("surrogates.json", &surrogates)
         .map_err(written)?;
 
     let interrupted = Arc::new(AtomicBool::new(false));
@@ -186,12 +179,6 @@ pub fn run(args: &TuneArgs) -> CommandResult {
     };
     let knowledge =
         Knowledge::new(job.cluster.nccl_version, &[]).map_err(CommandError::bad_input)?;
-    let context = ContextSignature::of(
-        &job.cluster,
-        &job.workload.name,
-        job.workload.nodes,
-        job.workload.gpus_per_node,
-    );
     let expectation =
         Expectation::new(&job.cluster, testbed.keys()).with_workload(&job.workload, &job.cluster);
     let mut tuner = Tuner::new(
@@ -206,13 +193,11 @@ pub fn run(args: &TuneArgs) -> CommandResult {
         &interrupted,
     )
     .expecting(expectation);
-    tuner.remember_scores(scores);
-    tuner.remember_surrogates(surrogates);
     let summary = match tuner.run(&run_id) {
         Ok(summary) => summary,
         Err(error) => {
             // What made the job fail is not forgotten with it.
-            let kept = store.add(source, tuner.learnt());
+            let kept = memory.learn(&tuner.lessons(&run_id, None, today));
             let error = failed(error, &folder);
             return Err(match kept {
                 Ok(()) => error,
@@ -220,17 +205,11 @@ pub fn run(args: &TuneArgs) -> CommandResult {
             });
         }
     };
-    let (learnt, scored) = (tuner.learnt().to_vec(), tuner.scores(&run_id));
-    let measured = tuner.measured(&run_id);
+    let lessons = tuner.lessons(&run_id, Some(&summary), today);
     let mut tracer = tuner.into_tracer();
-    store
-        .add(source, &learnt)
-        .and_then(|()| store.add_scores(source, &scored))
-        .and_then(|()| store.add_surrogates(source, &measured))
-        .map_err(|error| {
-            CommandError::bad_input(error)
-                .help("the run is complete but for what it leaves in memory")
-        })?;
+    memory.learn(&lessons).map_err(|error| {
+        CommandError::bad_input(error).help("the run is complete but for what it leaves in memory")
+    })?;
     for file in write_results(&folder, &summary).map_err(written)? {
         tracer
             .emit(TraceEvent::Exported { file })
@@ -241,7 +220,7 @@ pub fn run(args: &TuneArgs) -> CommandResult {
     if args.json {
         output::json(&summary)?;
     } else {
-        output::text(text::result(&summary, &folder, &store.file(source)))?;
+        output::text(text::result(&summary, &folder, memory.place()))?;
     }
     if let Some(fault) = &summary.diagnosis {
         return Err(CommandError::bad_input(text::fault(fault))
@@ -273,6 +252,20 @@ fn started(run_id: &str, job: &Job, testbed: &dyn Testbed, args: &TuneArgs) -> T
         seed: args.seed,
         budget: args.budget,
         notes: info.notes.clone(),
+    }
+}
+
+/// The memory that is named, or the one beside the run directories: what is learnt goes there in any case.
+fn open_memory(args: &TuneArgs) -> Result<Box<dyn Memory>, CommandError> {
+    match &args.memory {
+        Some(address) => memory_argument::open(address, Opening::OrNew),
+        None => {
+            let address = Address::in_folder(&args.artifacts.join("memory"));
+            memory_argument::open_at(&address, Opening::OrNew).map_err(|error| {
+                CommandError::bad_input(format!("cannot write to {error}"))
+                    .help("name another folder with --artifacts, or another memory with --memory")
+            })
+        }
     }
 }
 

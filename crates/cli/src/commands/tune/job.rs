@@ -20,6 +20,7 @@ use serde_json::json;
 
 use super::{TestbedArg, TuneArgs};
 use crate::commands::cluster_argument;
+use crate::commands::memory_argument::without_passwords;
 use crate::error::CommandError;
 
 /// How long a job may take to begin: NCCL's start on a large machine, and the time a person needs.
@@ -230,7 +231,7 @@ impl Job {
             &json!({
                 "run_id": run_id,
                 "version": env!("CARGO_PKG_VERSION"),
-                "arguments": std::env::args().skip(1).collect::<Vec<_>>(),
+                "arguments": without_passwords(std::env::args().skip(1)),
                 "seed": args.seed,
                 "budget": args.budget,
                 "started": jiff::Timestamp::now().to_string(),

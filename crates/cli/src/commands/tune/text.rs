@@ -10,7 +10,7 @@ use super::progress::time;
 use crate::table::{Align, Table};
 
 /// The text.
-pub(super) fn result(summary: &Summary, folder: &Path, rules: &Path) -> String {
+pub(super) fn result(summary: &Summary, folder: &Path, memory: &str) -> String {
     let mut text = String::from("\n");
     let [low, high] = summary.speedup.ci95;
     let headline = match summary.verdict {
@@ -184,7 +184,7 @@ pub(super) fn result(summary: &Summary, folder: &Path, rules: &Path) -> String {
         text,
         "\nEverything about this run: {}\nRules learnt: {}",
         folder.display(),
-        rules.display()
+        memory
     );
     text
 }

@@ -1,0 +1,104 @@
+//! What a run leaves to later ones: its rules and books, and what became of the rules it had heard.
+
+use std::collections::BTreeMap;
+
+use ccl_core::{Outcome, Verdict};
+use ccl_memory::{EvidenceRecord, Judgement, Lessons, RunRecord, TrialRecord};
+use jiff::civil::Date;
+
+use crate::summary::Summary;
+use crate::tuner::{Tried, TuneOptions, Tuner};
+
+impl Tuner<'_> {
+    /// All that a run leaves; without a summary, for it ended early, only what made the job fail.
+    pub fn lessons(&self, run_id: &str, summary: Option<&Summary>, today: Date) -> Lessons {
+        let source = self.testbed.describe().source;
+        let mut lessons = Lessons::of(source, today);
+        lessons.rules = self.learnt().to_vec();
+        let Some(summary) = summary else {
+            return lessons;
+        };
+        lessons.run = Some(RunRecord {
+            id: run_id.to_owned(),
+            context: self.situation.context.clone(),
+            source,
+            verdict: summary.verdict,
+            speedup: summary.speedup,
+            options: in_words(&self.options),
+            started: today,
+        });
+        let numbered = (1..).zip(&self.tried);
+        let trial = |(number, tried): (u32, &Tried)| TrialRecord {
+            run_id: run_id.to_owned(),
+            number,
+            key: tried.candidate.key,
+            choice: tried.candidate.choice,
+            against: tried.against,
+            outcome: tried.outcome,
+            ratio: tried.ratio,
+            pairs: tried.pairs,
+            hypothesis: tried.candidate.hypothesis.clone(),
+            source,
+        };
+        lessons.trials = numbered.map(trial).collect();
+        let evidence = self.situation.evidence.iter();
+        let evidence = evidence.map(|evidence| EvidenceRecord {
+            run_id: run_id.to_owned(),
+            source,
+            evidence: evidence.clone(),
+        });
+        lessons.evidence = evidence.collect();
+        lessons.judgements = self.judgements(summary.verdict);
+        lessons.scores = self.scores(run_id);
+        lessons.surrogates = self.measured(run_id);
+        lessons
+    }
+
+    /// What became of the rules of other places that were tried here. Where this run came to a rule of its own
+    /// about the same, that says it already.
+    fn judgements(&self, verdict: Verdict) -> Vec<Judgement> {
+        let nccl_version = self.situation.context.nccl_version;
+        let mut judgements = Vec::new();
+        for recalled in &self.remembered.rules {
+            let rule = &recalled.rule;
+            let said = |new: &ccl_memory::RuleRecord| {
+                new.context == rule.context && new.call() == rule.call()
+            };
+            let Some((_, choice)) = rule.call().filter(|_| !self.learnt().iter().any(said)) else {
+                continue;
+            };
+            let is_it = |tried: &&Tried| {
+                Some(tried.candidate.key) == recalled.key && tried.candidate.choice == choice
+            };
+            let Some(tried) = self.tried.iter().find(is_it) else {
+                continue;
+            };
+            let holds = match tried.outcome {
+                Outcome::Kept if verdict == Verdict::Faster => true,
+                Outcome::Kept => continue,
+                // Beside something better it need not win.
+                _ if tried.against != rule.call_against() => continue,
+                _ => false,
+            };
+            judgements.push(Judgement {
+                rule: rule.id(),
+                holds,
+                nccl_version,
+            });
+        }
+        judgements
+    }
+}
+
+/// The options that say what a run could find.
+fn in_words(options: &TuneOptions) -> BTreeMap<String, String> {
+    let words = [
+        ("budget", options.budget.to_string()),
+        ("seed", options.seed.to_string()),
+        ("restarts", options.restarts.to_string()),
+        ("minimum_effect", options.minimum_effect.to_string()),
+        ("watch_iterations", options.watch_iterations.to_string()),
+    ];
+    let named = words.map(|(name, value)| (name.to_owned(), value));
+    BTreeMap::from(named)
+}

@@ -1,0 +1,279 @@
+//! What a store can do, whichever database is behind it.
+
+use ccl_core::{ContextSignature, Source};
+
+use crate::error::MemoryError;
+use crate::filing;
+use crate::place::machine;
+use crate::rows::{Access, Engine, Kind, Origin, Rows, Select};
+use crate::stored::{FAILURE, Stored, VARIABLE};
+use crate::transfer::{self, Imported};
+use crate::{
+    Candidate, Contradiction, DocumentRecord, EvidenceRecord, ImportanceRecord, Lessons, Prior,
+    Query, Recalled, Record, RuleRecord, RunRecord, ScoreRecord, SurrogateRecord, TrialRecord,
+    rank,
+};
+
+/// A memory that outlives runs. Every call is one transaction; several processes may use a store at a time, and
+/// none loses what another writes.
+///
+/// All calls but those about documents name a [`Source`], and give or take nothing of another: what a model
+/// computed never reaches a run that measures, other than as a [`Prior`] that was asked for.
+///
+/// # Errors
+/// Every call fails where the database does ([`MemoryError`]); it has done nothing then.
+pub trait Memory: Send {
+    /// Where it is, for people, without secrets.
+    fn place(&self) -> &str;
+
+    /// Keeps what a run leaves.
+    ///
+    /// # Errors
+    /// Anything of another source than the lessons'.
+    fn learn(&mut self, lessons: &Lessons) -> Result<(), MemoryError>;
+
+    /// The rules that are worth hearing here, best first; see [`rank`].
+    fn recall(&mut self, source: Source, query: &Query) -> Result<Vec<Recalled>, MemoryError>;
+
+    /// The same of another source, as guesses to begin with.
+    fn priors(&mut self, of: Source, query: &Query) -> Result<Vec<Prior>, MemoryError> {
+        let recalled = self.recall(of, query)?;
+        Ok(recalled.into_iter().map(Prior::of).collect())
+    }
+
+    /// What made jobs fail on this machine, by name, at whatever scale and release.
+    fn failures(
+        &mut self,
+        source: Source,
+        context: &ContextSignature,
+    ) -> Result<Vec<RuleRecord>, MemoryError>;
+
+    /// All rules, by name.
+    fn rules(&mut self, source: Source) -> Result<Vec<RuleRecord>, MemoryError>;
+
+    /// The rules that cannot both be right, by name.
+    fn contradictions(&mut self, source: Source) -> Result<Vec<Contradiction>, MemoryError>;
+
+    /// What mechanisms' predictions were worth on this machine, by name.
+    fn scores(
+        &mut self,
+        source: Source,
+        context: &ContextSignature,
+    ) -> Result<Vec<ScoreRecord>, MemoryError>;
+
+    /// What was measured of keys' choices on this machine, by name.
+    fn surrogates(
+        &mut self,
+        source: Source,
+        context: &ContextSignature,
+    ) -> Result<Vec<SurrogateRecord>, MemoryError>;
+
+    /// What parameters mattered on this machine, by name.
+    fn importances(
+        &mut self,
+        source: Source,
+        context: &ContextSignature,
+    ) -> Result<Vec<ImportanceRecord>, MemoryError>;
+
+    /// All runs, by name.
+    fn runs(&mut self, source: Source) -> Result<Vec<RunRecord>, MemoryError>;
+
+    /// The candidates of a run, in order.
+    fn trials(&mut self, source: Source, run_id: &str) -> Result<Vec<TrialRecord>, MemoryError>;
+
+    /// What a run saw, in order.
+    fn evidence(
+        &mut self,
+        source: Source,
+        run_id: &str,
+    ) -> Result<Vec<EvidenceRecord>, MemoryError>;
+
+    /// All documents, by name.
+    fn documents(&mut self) -> Result<Vec<DocumentRecord>, MemoryError>;
+
+    /// Keeps a document; one of this name is replaced.
+    fn add_document(&mut self, document: &DocumentRecord) -> Result<(), MemoryError>;
+
+    /// Removes a document; whether there was one.
+    fn remove_document(&mut self, id: &str) -> Result<bool, MemoryError>;
+
+    /// Everything, kind by kind, as of one moment.
+    fn export(&mut self) -> Result<Vec<Record>, MemoryError>;
+
+    /// Takes over what another store exported, all or nothing. What is here stays; of rules that are known here
+    /// the larger counts and the newer figures count, so that the same import again changes nothing.
+    fn import(&mut self, records: &[Record]) -> Result<Imported, MemoryError>;
+}
+
+impl<E: Engine> Memory for E {
+    fn place(&self) -> &str {
+        Engine::place(self)
+    }
+
+    fn learn(&mut self, lessons: &Lessons) -> Result<(), MemoryError> {
+        self.transaction(Access::Write, |rows| filing::learn(rows, lessons))
+    }
+
+    fn recall(&mut self, source: Source, query: &Query) -> Result<Vec<Recalled>, MemoryError> {
+        let candidates = self.transaction(Access::Read, |rows| candidates(rows, source, query))?;
+        Ok(rank(query, candidates))
+    }
+
+    fn failures(
+        &mut self,
+        source: Source,
+        context: &ContextSignature,
+    ) -> Result<Vec<RuleRecord>, MemoryError> {
+        read_all(
+            self,
+            &Select {
+                place: Some(&machine(context)),
+                topic: Some(FAILURE),
+                ..Select::all(Kind::Rule, source)
+            },
+        )
+    }
+
+    fn rules(&mut self, source: Source) -> Result<Vec<RuleRecord>, MemoryError> {
+        read_all(self, &Select::all(Kind::Rule, source))
+    }
+
+    fn contradictions(&mut self, source: Source) -> Result<Vec<Contradiction>, MemoryError> {
+        self.transaction(Access::Read, |rows| filing::contradictions(rows, source))
+    }
+
+    fn scores(
+        &mut self,
+        source: Source,
+        context: &ContextSignature,
+    ) -> Result<Vec<ScoreRecord>, MemoryError> {
+        read_at(self, source, context)
+    }
+
+    fn surrogates(
+        &mut self,
+        source: Source,
+        context: &ContextSignature,
+    ) -> Result<Vec<SurrogateRecord>, MemoryError> {
+        read_at(self, source, context)
+    }
+
+    fn importances(
+        &mut self,
+        source: Source,
+        context: &ContextSignature,
+    ) -> Result<Vec<ImportanceRecord>, MemoryError> {
+        read_at(self, source, context)
+    }
+
+    fn runs(&mut self, source: Source) -> Result<Vec<RunRecord>, MemoryError> {
+        read_all(self, &Select::all(Kind::Run, source))
+    }
+
+    fn trials(&mut self, source: Source, run_id: &str) -> Result<Vec<TrialRecord>, MemoryError> {
+        read_of_run(self, source, run_id)
+    }
+
+    fn evidence(
+        &mut self,
+        source: Source,
+        run_id: &str,
+    ) -> Result<Vec<EvidenceRecord>, MemoryError> {
+        read_of_run(self, source, run_id)
+    }
+
+    fn documents(&mut self) -> Result<Vec<DocumentRecord>, MemoryError> {
+        read_all(self, &Select::all(Kind::Document, Origin(None)))
+    }
+
+    fn add_document(&mut self, document: &DocumentRecord) -> Result<(), MemoryError> {
+        let row = document.row()?;
+        self.transaction(Access::Write, |rows| rows.put(&row))
+    }
+
+    fn remove_document(&mut self, id: &str) -> Result<bool, MemoryError> {
+        self.transaction(Access::Write, |rows| {
+            rows.remove(Kind::Document, Origin(None), id)
+        })
+    }
+
+    fn export(&mut self) -> Result<Vec<Record>, MemoryError> {
+        self.transaction(Access::Read, transfer::export)
+    }
+
+    fn import(&mut self, records: &[Record]) -> Result<Imported, MemoryError> {
+        self.transaction(Access::Write, |rows| transfer::import(rows, records))
+    }
+}
+
+fn read_all<T: Stored>(engine: &mut impl Engine, select: &Select) -> Result<Vec<T>, MemoryError> {
+    let found = engine.transaction(Access::Read, |rows| rows.find(select))?;
+    found.iter().map(T::read).collect()
+}
+
+fn read_at<T: Stored>(
+    engine: &mut impl Engine,
+    source: Source,
+    context: &ContextSignature,
+) -> Result<Vec<T>, MemoryError> {
+    read_all(
+        engine,
+        &Select {
+            place: Some(&machine(context)),
+            ..Select::all(T::KIND, source)
+        },
+    )
+}
+
+fn read_of_run<T: Stored>(
+    engine: &mut impl Engine,
+    source: Source,
+    run_id: &str,
+) -> Result<Vec<T>, MemoryError> {
+    read_all(
+        engine,
+        &Select {
+            subject: Some(run_id),
+            ..Select::all(T::KIND, source)
+        },
+    )
+}
+
+/// All rows that may rank, and as few others as the index allows.
+///
+/// [`Likeness::of`](crate::likeness::Likeness::of) says nothing of a rule from another machine, or about calls of
+/// another collective or more than so many buckets away from every key. So the rows of this machine under each
+/// collective asked about, within so many buckets of a key, with those about variables and failures, leave out
+/// none that would rank.
+fn candidates(
+    rows: &mut dyn Rows,
+    source: Source,
+    query: &Query,
+) -> Result<Vec<Candidate>, MemoryError> {
+    let place = machine(&query.context);
+    let mut found = Vec::new();
+    let here = Select {
+        place: Some(&place),
+        ..Select::all(Kind::Rule, source)
+    };
+    for topic in [VARIABLE, FAILURE] {
+        found.extend(rows.find(&Select {
+            topic: Some(topic),
+            ..here.clone()
+        })?);
+    }
+    for (collective, buckets) in crate::recall::windows(&query.keys) {
+        found.extend(rows.find(&Select {
+            topic: Some(&collective.to_string()),
+            buckets: Some(buckets),
+            ..here.clone()
+        })?);
+    }
+    let candidate = |found: &crate::rows::Found| {
+        Ok(Candidate {
+            rule: RuleRecord::read(found)?,
+            opposed: found.opposed,
+        })
+    };
+    found.iter().map(candidate).collect()
+}
