@@ -9,6 +9,9 @@
 //! carried out by the tools that anybody else would call, so the guard has the last word. Which mind was followed,
 //! and why, is an event.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use ccl_core::{Caller, Proposer, Source, TraceEvent};

@@ -18,7 +18,7 @@ mod probe;
 mod propose;
 mod rules;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use ccl_core::{Caller, TraceEvent};
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};

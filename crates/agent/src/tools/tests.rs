@@ -26,7 +26,11 @@ pub(crate) fn session<T>(
         "/../../workload/autoccl/phi2-2b.json"
     );
     let workload = WorkloadSpec::parse(&std::fs::read_to_string(path).unwrap()).unwrap();
-    let noise = NoiseModel::typical(seed);
+    // Without spikes, so that a slow iteration is somebody's doing.
+    let noise = NoiseModel {
+        spike_rate: 0.0,
+        ..NoiseModel::typical(seed)
+    };
     let mut testbed =
         SimulatedTestbed::new(&workload, &cluster, noise, Scenario::default()).unwrap();
     let (mut trace, mut nobody, no_time) = (Vec::new(), (), || Duration::ZERO);
