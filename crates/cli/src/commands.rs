@@ -10,6 +10,7 @@ mod memory_argument;
 pub mod objective;
 pub mod observe;
 pub mod provider;
+mod run;
 pub mod schema;
 pub mod sim;
 pub mod tune;

@@ -18,7 +18,7 @@ use ccl_sim::nccl::{Model, System};
 use ccl_sim::noise::{NoiseModel, Scenario};
 use serde_json::json;
 
-use super::{TestbedArg, TuneArgs};
+use super::{RunArgs, TestbedArg};
 use crate::commands::cluster_argument;
 use crate::commands::memory_argument::without_passwords;
 use crate::error::CommandError;
@@ -38,7 +38,7 @@ pub(super) struct Job {
 
 impl Job {
     /// Reads and checks the inputs; writes nothing.
-    pub(super) fn read(args: &TuneArgs) -> Result<Self, CommandError> {
+    pub(super) fn read(args: &RunArgs) -> Result<Self, CommandError> {
         let path = &args.workload;
         let text = std::fs::read_to_string(path).map_err(|error| {
             CommandError::bad_input(format!("cannot read {}: {error}", path.display()))
@@ -64,7 +64,7 @@ impl Job {
     }
 
     /// What configurations will be tried on: a testbed with something to tune.
-    pub(super) fn testbed(&self, args: &TuneArgs) -> Result<Box<dyn Testbed>, CommandError> {
+    pub(super) fn testbed(&self, args: &RunArgs) -> Result<Box<dyn Testbed>, CommandError> {
         let testbed = match self.testbed {
             TestbedArg::Recorded => self.recorded(args),
             TestbedArg::Job => self.live(args),
@@ -82,7 +82,7 @@ impl Job {
         Ok(testbed)
     }
 
-    fn simulated(&self, args: &TuneArgs) -> Result<Box<dyn Testbed>, CommandError> {
+    fn simulated(&self, args: &RunArgs) -> Result<Box<dyn Testbed>, CommandError> {
         let noise = NoiseModel::typical(args.seed);
         let scenario = Scenario::default();
         SimulatedTestbed::new(&self.workload, &self.cluster, noise, scenario)
@@ -102,7 +102,7 @@ impl Job {
     }
 
     /// Attaches to the job that runs in `--job`.
-    fn live(&self, args: &TuneArgs) -> Result<Box<dyn Testbed>, CommandError> {
+    fn live(&self, args: &RunArgs) -> Result<Box<dyn Testbed>, CommandError> {
         let Some(directory) = &args.job else {
             return Err(starting_is_not_built());
         };
@@ -164,7 +164,7 @@ impl Job {
             .collect()
     }
 
-    fn recorded(&self, args: &TuneArgs) -> Result<Box<dyn Testbed>, CommandError> {
+    fn recorded(&self, args: &RunArgs) -> Result<Box<dyn Testbed>, CommandError> {
         let Some(path) = &args.data else {
             return Err(CommandError::bad_input("--testbed recorded needs a sweep")
                 .help("name it with --data"));
@@ -220,7 +220,7 @@ impl Job {
     pub(super) fn write_inputs(
         &self,
         run_dir: &RunDir,
-        args: &TuneArgs,
+        args: &RunArgs,
         run_id: &str,
     ) -> std::io::Result<()> {
         run_dir.write("workload.json", self.workload_text.as_bytes())?;
@@ -241,7 +241,7 @@ impl Job {
 }
 
 /// Which testbed; never a simulated one that nobody asked for.
-fn which(args: &TuneArgs, workload: &WorkloadSpec) -> Result<TestbedArg, CommandError> {
+fn which(args: &RunArgs, workload: &WorkloadSpec) -> Result<TestbedArg, CommandError> {
     match args.testbed {
         Some(TestbedArg::Bench | TestbedArg::Job) if args.dry_run => Err(CommandError::bad_input(
             "--dry-run simulates; --testbed asks for hardware",
