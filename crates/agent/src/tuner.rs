@@ -396,7 +396,7 @@ impl<'a> Tuner<'a> {
     }
 
     /// Whether somebody asked to stop.
-    pub(crate) fn is_interrupted(&self) -> bool {
+    pub fn is_interrupted(&self) -> bool {
         self.interrupted.load(Ordering::Relaxed)
     }
 

@@ -6,6 +6,7 @@ pub mod export;
 pub mod fit;
 pub mod knobs;
 pub mod knowledge;
+pub mod mcp;
 mod memory_argument;
 pub mod objective;
 pub mod observe;

@@ -38,6 +38,8 @@ enum Command {
     Knobs(commands::knobs::KnobsArgs),
     /// What is known beforehand and what outlives a run: search it, add to it, move it.
     Knowledge(commands::knowledge::KnowledgeArgs),
+    /// The tools of a run for any MCP client, over stdin and stdout.
+    Mcp(commands::mcp::McpArgs),
     /// The JSON Schema of a workload, a cluster, a trace or what observe prints.
     Schema(commands::schema::SchemaArgs),
     /// Ask the simulator, and hold it against what was recorded.
@@ -55,6 +57,7 @@ impl Command {
             Self::Objective(args) => commands::objective::run(&args),
             Self::Knobs(args) => commands::knobs::run(&args),
             Self::Knowledge(args) => commands::knowledge::run(&args),
+            Self::Mcp(args) => commands::mcp::run(&args),
             Self::Schema(args) => commands::schema::run(&args),
             Self::Sim(args) => commands::sim::run(args),
         }

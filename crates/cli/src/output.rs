@@ -44,6 +44,12 @@ pub fn warning(what: impl Display) {
     let _ = writeln!(anstream::stderr().lock(), "warning: {what}");
 }
 
+/// Says something on stderr where stdout belongs to somebody else.
+pub fn note(what: impl Display) {
+    // Nobody is left to be told when stderr is closed.
+    let _ = writeln!(anstream::stderr().lock(), "{what}");
+}
+
 /// Renders an error on stderr.
 pub fn error(report: &miette::Report) {
     // Wrapping would break names and paths at their hyphens and slashes.
