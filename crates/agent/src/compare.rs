@@ -21,6 +21,7 @@ pub mod method;
 pub mod ours;
 pub mod peers;
 pub mod report;
+pub mod scripted;
 pub mod suite;
 #[cfg(test)]
 mod tests;
@@ -187,8 +188,7 @@ fn on_machine(
     let prepared = || -> Result<_, CompareError> {
         let machine = Machine::draw(task, spread, seed, Draw::Judged)?;
         let keys = keys_that_matter(&task.workload, &task.cluster)?;
-        let remembers = |m: &Method| m.is_ours() && remembers(*m);
-        let left = if options.methods.iter().any(remembers) {
+        let left = if options.methods.iter().any(|method| method.remembers()) {
             // The same job once before, on another machine of the kind.
             let earlier = Machine::draw(task, spread, seed, Draw::Earlier)?;
             let cold = Method::OursCold;
@@ -204,7 +204,7 @@ fn on_machine(
     for &method in &options.methods {
         let (budget, clock) = (options.budget, options.clock);
         let course = if method.is_ours() {
-            let left = left.as_ref().filter(|_| remembers(method));
+            let left = left.as_ref().filter(|_| method.remembers());
             ours::run(method, task, &machine, budget, seed, left, clock).map(|ran| ran.course)
         } else {
             peers::run(method, &machine, &keys, budget, seed, clock)
@@ -218,11 +218,6 @@ fn on_machine(
         oracle_us: machine.oracle_us(),
         runs,
     })
-}
-
-/// Whether a method of ours knows an earlier run.
-fn remembers(method: Method) -> bool {
-    !matches!(method, Method::OursCold | Method::OursNoWarmStart)
 }
 
 /// The keys that a search of the whole job moves: those with a share of the nominal iteration,

@@ -40,6 +40,7 @@ pub trait Mind {
 pub struct RuleMind {
     expectation: Option<Expectation>,
     scores: ScoreBook,
+    is_silent: bool,
 }
 
 impl RuleMind {
@@ -47,7 +48,15 @@ impl RuleMind {
     pub fn new(expectation: Option<Expectation>) -> Self {
         Self {
             expectation,
-            scores: ScoreBook::default(),
+            ..Self::default()
+        }
+    }
+
+    /// A mind whose mechanisms say nothing: what they are worth shows where they are missing.
+    pub fn silent() -> Self {
+        Self {
+            is_silent: true,
+            ..Self::default()
         }
     }
 
@@ -128,7 +137,11 @@ impl RuleMind {
             let context = context_of(situation, key);
             let is_heard =
                 move |m: &&Mechanism| self.scores.trust(m.name, &context) >= SILENT_BELOW;
-            MECHANISMS
+            let asked: &[Mechanism] = match self.is_silent {
+                true => &[],
+                false => &MECHANISMS,
+            };
+            asked
                 .iter()
                 .filter(|m| key.may_be_held_back_by(m.speaks_to))
                 .filter(is_heard)

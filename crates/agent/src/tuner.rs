@@ -71,6 +71,8 @@ pub struct TuneOptions {
     pub numeric_lane: bool,
     /// Whether what the simulator expects of the machine may guide the search.
     pub expectation: bool,
+    /// Whether the mechanisms of the rule mind propose and advise.
+    pub mechanisms: bool,
     /// Whether a language model is shown cards and pages.
     pub knowledge: bool,
     /// How long an answer of a language model is waited for where no job runs meanwhile.
@@ -95,6 +97,7 @@ impl Default for TuneOptions {
             hypothesis_lane: true,
             numeric_lane: true,
             expectation: true,
+            mechanisms: true,
             knowledge: true,
             patience: Duration::from_secs(300),
         }

@@ -1,6 +1,11 @@
 //! `ccl-agent mcp`: spoken to by hand, and by a client that is not ours.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr
+)]
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -67,9 +72,14 @@ fn stdout_holds_nothing_but_the_protocol_and_the_run_ends_with_the_client() {
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success());
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("the client has left") && said.contains("simulated"), "{said}");
+    assert!(
+        said.contains("the client has left") && said.contains("simulated"),
+        "{said}"
+    );
     let runs = std::fs::read_dir(artifacts.path()).unwrap();
-    let run = runs.map(|r| r.unwrap().path()).find(|p| p.join("summary.json").exists());
+    let run = runs
+        .map(|r| r.unwrap().path())
+        .find(|p| p.join("summary.json").exists());
     let trace = std::fs::read_to_string(run.unwrap().join("trace.jsonl")).unwrap();
     assert!(trace.contains("\"event\":\"tool_called\",\"by\":\"client\""));
 }
@@ -84,7 +94,9 @@ fn python() -> Option<PathBuf> {
 #[test]
 fn an_independent_client_looks_and_where_it_may_tunes() {
     let Some(python) = python() else {
-        eprintln!("skipped: no MCP client; `make mcp-client` installs one, or CCL_MCP_PYTHON names a Python with it");
+        eprintln!(
+            "skipped: no MCP client; `make mcp-client` installs one, or CCL_MCP_PYTHON names a Python with it"
+        );
         return;
     };
     for (allowed, more) in [("looks", &[][..]), ("allowed", &["--allow-apply"][..])] {

@@ -6,6 +6,8 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
+use super::scripted::Script;
+
 /// A way to tune.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Method {
@@ -34,11 +36,23 @@ pub enum Method {
     OursNoNumeric,
     /// Ours knowing nothing beforehand: neither the machine nor an earlier run.
     OursNoWarmStart,
+    /// Ours with a mediocre language model, by script.
+    OursWithLlm,
+    /// The same without cards and pages before the model.
+    OursWithLlmNoCards,
+    /// The same without the earlier run.
+    OursWithLlmNoRules,
+    /// The same without the search.
+    OursWithLlmNoNumeric,
+    /// The mediocre model alone: no mechanisms, no search, no earlier run.
+    LlmOnly,
+    /// Ours with a language model that means harm, by script.
+    OursWithAdversary,
 }
 
 impl Method {
     /// All of them, in the order of the tables.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 18] = [
         Self::NcclDefault,
         Self::Random,
         Self::AutoCcl,
@@ -51,6 +65,12 @@ impl Method {
         Self::OursNoHypotheses,
         Self::OursNoNumeric,
         Self::OursNoWarmStart,
+        Self::OursWithLlm,
+        Self::OursWithLlmNoCards,
+        Self::OursWithLlmNoRules,
+        Self::OursWithLlmNoNumeric,
+        Self::LlmOnly,
+        Self::OursWithAdversary,
     ];
 
     /// The name on the command line and in results.
@@ -68,12 +88,42 @@ impl Method {
             Self::OursNoHypotheses => "ours-no-hypotheses",
             Self::OursNoNumeric => "ours-no-numeric",
             Self::OursNoWarmStart => "ours-no-warm-start",
+            Self::OursWithLlm => "ours-llm",
+            Self::OursWithLlmNoCards => "ours-llm-no-cards",
+            Self::OursWithLlmNoRules => "ours-llm-no-rules",
+            Self::OursWithLlmNoNumeric => "ours-llm-no-numeric",
+            Self::LlmOnly => "llm-only",
+            Self::OursWithAdversary => "ours-adversarial-llm",
         }
     }
 
     /// Whether others published it, as a whole, for tuning: what ours has to beat.
     pub fn is_published(self) -> bool {
         matches!(self, Self::AutoCcl | Self::Afnfa | Self::Tpe | Self::Smac)
+    }
+
+    /// The language model it has, if any.
+    pub fn model(self) -> Option<Script> {
+        match self {
+            Self::OursWithLlm
+            | Self::OursWithLlmNoCards
+            | Self::OursWithLlmNoRules
+            | Self::OursWithLlmNoNumeric
+            | Self::LlmOnly => Some(Script::Mediocre),
+            Self::OursWithAdversary => Some(Script::Adversarial),
+            _ => None,
+        }
+    }
+
+    /// Whether it remembers the same job once before.
+    pub fn remembers(self) -> bool {
+        let forgets = [
+            Self::OursCold,
+            Self::OursNoWarmStart,
+            Self::OursWithLlmNoRules,
+            Self::LlmOnly,
+        ];
+        self.is_ours() && !forgets.contains(&self)
     }
 
     /// Whether it is a whole run of this program's loop, whose end is a verdict.

@@ -1,15 +1,18 @@
 //! Our own loop, whole and as it ships, on a testbed that keeps the true books beside it.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use ccl_core::{Choice, ContextSignature, Policy, TaskKey};
+use ccl_llm::Provider;
 use ccl_memory::{Knowledge, Lessons, Memory, SqliteMemory};
 use jiff::civil::Date;
 
 use super::course::Course;
 use super::machine::{Machine, noise_free_us};
 use super::method::Method;
+use super::scripted::Scripted;
 use super::suite::Task;
 use super::{Clock, CompareError};
 use crate::expectation::Expectation;
@@ -58,7 +61,12 @@ pub fn run(
         budget,
         seed,
         hypothesis_lane: method != Method::OursNoHypotheses,
-        numeric_lane: method != Method::OursNoNumeric,
+        numeric_lane: !matches!(
+            method,
+            Method::OursNoNumeric | Method::OursWithLlmNoNumeric | Method::LlmOnly
+        ),
+        mechanisms: method != Method::LlmOnly,
+        knowledge: method != Method::OursWithLlmNoCards,
         expectation: method != Method::OursNoWarmStart,
         ..TuneOptions::default()
     };
@@ -78,13 +86,18 @@ pub fn run(
         }
         None => Remembered::default(),
     };
+    let model = method.model().map(|script| {
+        let model: Arc<dyn Provider> = Arc::new(Scripted::new(script, seed));
+        model
+    });
+    let llm_mind = LlmMind::new(model, Box::new(|_, _| Ok(())));
     let mut tuner = Tuner::new(
         &mut books,
         nominal,
         context,
         Tracer::new(&mut trace, &mut nobody, &no_time),
         options,
-        LlmMind::none(),
+        llm_mind,
         &knowledge,
         remembered,
         &interrupted,
