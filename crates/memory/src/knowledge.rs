@@ -129,14 +129,11 @@ impl Knowledge {
                 }
             }
         }
-        let hits = ranked
-            .into_iter()
-            .take(most)
-            .filter_map(|(number, score)| {
-                let passage = self.passages.get(number)?;
-                Some(Hit { passage, score })
-            })
-            .collect();
+        let ranked = ranked.into_iter().filter_map(|(number, score)| {
+            let passage = self.passages.get(number)?;
+            Some(Hit { passage, score })
+        });
+        let hits = varied(ranked.collect(), most);
         Ok(Found {
             hits,
             without_embedder,
@@ -152,6 +149,27 @@ impl Knowledge {
     pub fn all(&self) -> &[Passage] {
         &self.passages
     }
+}
+
+/// The best `most` of ranked hits, in their order, of which cards are at most half (rounded up) as
+/// long as there is something else: cards name each other, and a word of one brings in its relatives.
+fn varied(ranked: Vec<Hit<'_>>, most: usize) -> Vec<Hit<'_>> {
+    let mut cards = 0;
+    let (mut hits, mut spare) = (Vec::new(), Vec::new());
+    for (rank, hit) in ranked.into_iter().enumerate() {
+        let is_card = hit.passage.kind == PassageKind::Card;
+        if is_card && cards >= most.div_ceil(2) {
+            spare.push((rank, hit));
+        } else {
+            cards += usize::from(is_card);
+            hits.push((rank, hit));
+        }
+    }
+    hits.truncate(most);
+    spare.truncate(most - hits.len());
+    hits.append(&mut spare);
+    hits.sort_by_key(|(rank, _)| *rank);
+    hits.into_iter().map(|(_, hit)| hit).collect()
 }
 
 #[cfg(test)]
