@@ -57,7 +57,7 @@ pub struct Hit<'a> {
 /// What a search found.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Found<'a> {
-    /// The best first.
+    /// The best first, and before them the cards of variables that the query names in full.
     pub hits: Vec<Hit<'a>>,
     /// Why the embedder did not take part, where there is one and it did not.
     pub without_embedder: Option<String>,
@@ -133,7 +133,11 @@ impl Knowledge {
             let passage = self.passages.get(number)?;
             Some(Hit { passage, score })
         });
-        let hits = varied(ranked.collect(), most);
+        let mut ranked: Vec<Hit<'_>> = ranked.collect();
+        let asked = words::of_query(query);
+        // Stable: the rest keeps its order.
+        ranked.sort_by_key(|hit| !hit.passage.is_card_of(&asked));
+        let hits = varied(ranked, most);
         Ok(Found {
             hits,
             without_embedder,

@@ -43,6 +43,13 @@ pub struct Passage {
     pub source: String,
 }
 
+impl Passage {
+    /// Whether this is the card of a variable among these words.
+    pub(super) fn is_card_of(&self, words: &[String]) -> bool {
+        self.kind == PassageKind::Card && words.contains(&self.title.to_lowercase())
+    }
+}
+
 /// A passage as it is put into a prompt: data between two marks.
 ///
 /// Every line of it begins with `| `, so no text can close the fence or look like what stands

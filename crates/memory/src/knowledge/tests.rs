@@ -22,8 +22,8 @@ fn a_knob_is_found_by_name_and_by_what_its_name_means() {
         ("NCCL_MAX_NCHANNELS", "knob:NCCL_MAX_NCHANNELS", 1),
         ("nccl_max_nchannels=4", "knob:NCCL_MAX_NCHANNELS", 1),
         ("NCCL_IB_TC", "knob:NCCL_IB_TC", 1),
-        ("max channels", "knob:NCCL_MAX_NCHANNELS", 3),
-        ("buffer size", "knob:NCCL_BUFFSIZE", 3),
+        ("max channels", "knob:NCCL_MAX_NCHANNELS", 5),
+        ("buffer size", "knob:NCCL_BUFFSIZE", 5),
     ] {
         let found = knowledge.search(query, among).unwrap();
         assert!(ids(&found).contains(&id), "{query}: {:?}", ids(&found));

@@ -85,6 +85,7 @@ const JOINED: &[(&str, &str, &str)] = &[
     ("all", "gather", "allgather"),
     ("all", "reduce", "allreduce"),
     ("all", "to", "alltoall"),
+    ("gpu", "direct", "gpudirect"),
     ("multi", "node", "multinode"),
     ("network", "card", "nic"),
     ("network", "cards", "nic"),
@@ -92,9 +93,13 @@ const JOINED: &[(&str, &str, &str)] = &[
     ("queue", "pairs", "qps"),
     ("reduce", "scatter", "reducescatter"),
     ("service", "level", "sl"),
+    ("switch", "off", "disable"),
+    ("switched", "off", "disable"),
     ("thread", "block", "sm"),
     ("thread", "blocks", "sm"),
     ("traffic", "class", "tc"),
+    ("turn", "off", "disable"),
+    ("turned", "off", "disable"),
 ];
 
 /// Words of questions that say nothing about their subject. Sorted.
@@ -366,10 +371,10 @@ mod tests {
     fn a_name_is_kept_whole_and_in_parts() {
         assert_eq!(
             of_text("`NCCL_MAX_NCHANNELS=8`"),
-            "nccl_max_nchannels max nchannels channels 8"
+            "nccl_max_nchannels max maximum nchannels channels 8"
         );
         assert_eq!(of_text("an all-reduce"), "an all allreduce reduce");
-        assert_eq!(of_query("What is the, the MTU?"), ["mtu", "packet", "size"]);
+        assert_eq!(of_query("What is the, the MTU?"), ["mtu"]);
     }
 
     #[test]
