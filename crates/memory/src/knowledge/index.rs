@@ -9,8 +9,8 @@ use rusqlite::{Connection, params};
 
 use super::words;
 
-/// How much more a word counts in the title than in the text.
-const TITLE_WEIGHT: f64 = 0.5;
+/// What a word in the title counts beside one in the text; each saturates on its own.
+const TITLE_WEIGHT: f64 = 1.0;
 
 /// The index over numbered passages.
 #[derive(Debug)]

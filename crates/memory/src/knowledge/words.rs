@@ -33,8 +33,13 @@ const MEANINGS: &[(&str, &str)] = &[
     ("cpu", "processor"),
     ("cta", "sm"),
     ("ctas", "sm"),
+    ("deadlock", "hang"),
+    ("deadlocked", "hang"),
+    ("deadlocks", "hang"),
     ("ep", "expert"),
     ("exposed", "critical"),
+    ("freeze", "hang"),
+    ("freezes", "hang"),
     ("fsdp", "sharded"),
     ("gcp", "google"),
     ("gdr", "gpudirect"),
@@ -62,6 +67,8 @@ const MEANINGS: &[(&str, &str)] = &[
     ("nvls", "sharp"),
     ("nvlstree", "nvls sharp tree"),
     ("oci", "oracle"),
+    ("operation", "call"),
+    ("operations", "call"),
     ("p2p", "peer"),
     ("pci", "pcie"),
     ("perthread", "per thread"),
@@ -70,8 +77,10 @@ const MEANINGS: &[(&str, &str)] = &[
     ("qp", "qps"),
     ("recv", "receive"),
     ("rs", "reducescatter"),
+    ("sendrecv", "send receive"),
     ("shm", "shared"),
     ("sms", "sm"),
+    ("stuck", "hang"),
     ("throughput", "bandwidth"),
     ("topo", "topology"),
     ("torch", "pytorch"),
@@ -108,6 +117,7 @@ const EMPTY: &[&str] = &[
     "about",
     "after",
     "again",
+    "all",
     "also",
     "always",
     "am",
@@ -303,8 +313,7 @@ const EMPTY: &[&str] = &[
 
 /// The words of a text, in order, with the meanings of short forms beside them.
 pub(super) fn of_text(text: &str) -> String {
-    let mut all = Vec::new();
-    let mut before = String::new();
+    let mut all: Vec<String> = Vec::new();
     for token in text.split(|c: char| !c.is_alphanumeric() && c != '_') {
         let token = american(token.trim_matches('_').to_lowercase());
         if token.is_empty() || token.len() > LONGEST_WORD {
@@ -315,15 +324,12 @@ pub(super) fn of_text(text: &str) -> String {
             for part in token.split('_').filter(|p| !p.is_empty() && *p != "nccl") {
                 push(&mut all, part);
             }
+        } else if let Some(joined) = all.last().and_then(|last| join(last, &token)) {
+            all.pop();
+            all.push(joined.to_owned());
         } else {
-            if let Some((_, _, joined)) =
-                JOINED.iter().find(|(a, b, _)| *a == before && *b == token)
-            {
-                all.push((*joined).to_owned());
-            }
             push(&mut all, &token);
         }
-        before = token;
     }
     all.join(" ")
 }
@@ -350,10 +356,20 @@ fn american(word: String) -> String {
     }
 }
 
+/// What two neighbouring words are in one.
+fn join(before: &str, word: &str) -> Option<&'static str> {
+    let found = JOINED.iter().find(|(a, b, _)| *a == before && *b == word);
+    found.map(|(_, _, joined)| *joined)
+}
+
+/// Adds a word, what it means, and for NCCL's functions (`ncclSend`) what they do.
 fn push(all: &mut Vec<String>, word: &str) {
     all.push(word.to_owned());
     if let Ok(found) = MEANINGS.binary_search_by(|(short, _)| short.cmp(&word)) {
         all.push(MEANINGS[found].1.to_owned());
+    }
+    if let Some(function) = word.strip_prefix("nccl").filter(|f| f.len() > 2) {
+        push(all, function);
     }
 }
 
@@ -373,7 +389,7 @@ mod tests {
             of_text("`NCCL_MAX_NCHANNELS=8`"),
             "nccl_max_nchannels max maximum nchannels channels 8"
         );
-        assert_eq!(of_text("an all-reduce"), "an all allreduce reduce");
+        assert_eq!(of_text("an all-reduce"), "an allreduce");
         assert_eq!(of_query("What is the, the MTU?"), ["mtu"]);
     }
 
