@@ -83,12 +83,17 @@ impl Knowledge {
             passages.extend(document::of_page(name, body, &mut ids));
         }
         for knob in knobs::all().iter().filter(|k| k.exists_in(version)) {
+            let card = knobs::card(knob, version);
+            // The last line of a card is its source.
+            let (text, source) = card
+                .rsplit_once("\nsource: ")
+                .unwrap_or((&card, knob.source));
             passages.push(Passage {
                 id: ids.give(&format!("knob:{}", knob.name)),
                 kind: PassageKind::Card,
                 title: knob.name.to_owned(),
-                text: knobs::card(knob, version).trim_end().to_owned(),
-                source: format!("knob catalogue; {}", knob.source),
+                text: text.trim_end().to_owned(),
+                source: source.trim_end().to_owned(),
             });
         }
         for document in documents {

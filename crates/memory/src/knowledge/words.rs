@@ -6,6 +6,7 @@
 //! underscores only, so nothing a user types can be read as syntax of a query.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 /// Most distinct words of a query that are looked for; the first count.
 const MOST_QUERY_WORDS: usize = 256;
@@ -111,205 +112,23 @@ const JOINED: &[(&str, &str, &str)] = &[
     ("turned", "off", "disable"),
 ];
 
-/// Words of questions that say nothing about their subject. Sorted.
-const EMPTY: &[&str] = &[
-    "a",
-    "about",
-    "after",
-    "again",
-    "all",
-    "also",
-    "always",
-    "am",
-    "an",
-    "and",
-    "another",
-    "any",
-    "are",
-    "as",
-    "at",
-    "be",
-    "because",
-    "been",
-    "being",
-    "best",
-    "better",
-    "both",
-    "but",
-    "by",
-    "can",
-    "come",
-    "comes",
-    "could",
-    "did",
-    "do",
-    "does",
-    "down",
-    "each",
-    "either",
-    "else",
-    "ever",
-    "every",
-    "everything",
-    "few",
-    "find",
-    "for",
-    "found",
-    "from",
-    "get",
-    "gets",
-    "give",
-    "given",
-    "gives",
-    "go",
-    "goes",
-    "going",
-    "good",
-    "had",
-    "happen",
-    "happens",
-    "has",
-    "have",
-    "having",
-    "he",
-    "her",
-    "here",
-    "hers",
-    "him",
-    "his",
-    "how",
-    "i",
-    "idea",
-    "if",
-    "in",
-    "instead",
-    "into",
-    "is",
-    "it",
-    "its",
-    "just",
-    "keep",
-    "know",
-    "known",
-    "let",
-    "lets",
-    "like",
-    "long",
-    "look",
-    "looks",
-    "made",
-    "make",
-    "makes",
-    "making",
-    "many",
-    "may",
-    "me",
-    "mean",
-    "meaning",
-    "means",
-    "might",
-    "more",
-    "most",
-    "much",
-    "must",
-    "my",
-    "name",
-    "named",
-    "need",
-    "needs",
-    "no",
-    "not",
-    "now",
-    "of",
-    "old",
-    "on",
-    "one",
-    "only",
-    "or",
-    "other",
-    "our",
-    "out",
-    "over",
-    "own",
-    "please",
-    "put",
-    "quite",
-    "really",
-    "same",
-    "say",
-    "says",
-    "see",
-    "seen",
-    "set",
-    "sets",
-    "setting",
-    "settings",
-    "shall",
-    "she",
-    "should",
-    "since",
-    "so",
-    "some",
-    "something",
-    "still",
-    "such",
-    "take",
-    "taken",
-    "takes",
-    "tell",
-    "than",
-    "that",
-    "the",
-    "their",
-    "them",
-    "then",
-    "there",
-    "these",
-    "they",
-    "thing",
-    "things",
-    "think",
-    "this",
-    "through",
-    "to",
-    "too",
-    "until",
-    "up",
-    "upon",
-    "us",
-    "use",
-    "used",
-    "using",
-    "variable",
-    "variables",
-    "very",
-    "want",
-    "wants",
-    "was",
-    "way",
-    "we",
-    "well",
-    "went",
-    "were",
-    "what",
-    "when",
-    "where",
-    "whether",
-    "which",
-    "while",
-    "who",
-    "whose",
-    "why",
-    "will",
-    "with",
-    "within",
-    "work",
-    "works",
-    "would",
-    "yet",
-    "you",
-    "your",
-];
+/// Words of questions that say nothing about their subject.
+static EMPTY: LazyLock<BTreeSet<&str>> = LazyLock::new(|| {
+    "a about after again all also always am an and another any are as at be because been \
+     being best better both but by can come comes could did do does down each either else \
+     ever every everything few find for found from get gets give given gives go goes going \
+     good had happen happens has have having he her here hers him his how i idea if in \
+     instead into is it its just keep know known let lets like long look looks made make \
+     makes making many may me mean meaning means might more most much must my name named need \
+     needs no not now of old on one only or other our out over own please put quite really \
+     same say says see seen set sets setting settings shall she should since so some \
+     something still such take taken takes tell than that the their them then there these \
+     they thing things think this through to too until up upon us use used using variable \
+     variables very want wants was way we well went were what when where whether which while \
+     who whose why will with within work works would yet you your"
+        .split(' ')
+        .collect()
+});
 
 /// The words of a text, in order, with the meanings of short forms beside them.
 pub(super) fn of_text(text: &str) -> String {
@@ -340,7 +159,7 @@ pub(super) fn of_query(query: &str) -> Vec<String> {
     let words = of_text(query);
     words
         .split(' ')
-        .filter(|w| !w.is_empty() && EMPTY.binary_search(w).is_err())
+        .filter(|w| !w.is_empty() && !EMPTY.contains(w))
         .filter(|w| seen.insert(*w))
         .take(MOST_QUERY_WORDS)
         .map(str::to_owned)
@@ -378,9 +197,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tables_are_sorted_for_the_search_in_them() {
+    fn the_table_is_sorted_for_the_search_in_it() {
         assert!(MEANINGS.is_sorted_by(|a, b| a.0 < b.0));
-        assert!(EMPTY.is_sorted_by(|a, b| a < b));
     }
 
     #[test]
