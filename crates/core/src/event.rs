@@ -307,7 +307,7 @@ pub enum TraceEvent {
     },
     /// Cards and rules were retrieved.
     Retrieved {
-        /// Titles of cards.
+        /// Ids of the passages.
         cards: Vec<String>,
         /// Ids of remembered rules.
         rules: Vec<String>,

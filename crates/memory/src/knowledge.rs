@@ -57,7 +57,7 @@ pub struct Hit<'a> {
 /// What a search found.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Found<'a> {
-    /// The best first.
+    /// The best first, and before them the cards of variables that the query names in full.
     pub hits: Vec<Hit<'a>>,
     /// Why the embedder did not take part, where there is one and it did not.
     pub without_embedder: Option<String>,
@@ -83,12 +83,17 @@ impl Knowledge {
             passages.extend(document::of_page(name, body, &mut ids));
         }
         for knob in knobs::all().iter().filter(|k| k.exists_in(version)) {
+            let card = knobs::card(knob, version);
+            // The last line of a card is its source.
+            let (text, source) = card
+                .rsplit_once("\nsource: ")
+                .unwrap_or((&card, knob.source));
             passages.push(Passage {
                 id: ids.give(&format!("knob:{}", knob.name)),
                 kind: PassageKind::Card,
                 title: knob.name.to_owned(),
-                text: knobs::card(knob, version).trim_end().to_owned(),
-                source: format!("knob catalogue; {}", knob.source),
+                text: text.trim_end().to_owned(),
+                source: source.trim_end().to_owned(),
             });
         }
         for document in documents {
@@ -129,14 +134,15 @@ impl Knowledge {
                 }
             }
         }
-        let hits = ranked
-            .into_iter()
-            .take(most)
-            .filter_map(|(number, score)| {
-                let passage = self.passages.get(number)?;
-                Some(Hit { passage, score })
-            })
-            .collect();
+        let ranked = ranked.into_iter().filter_map(|(number, score)| {
+            let passage = self.passages.get(number)?;
+            Some(Hit { passage, score })
+        });
+        let mut ranked: Vec<Hit<'_>> = ranked.collect();
+        let asked = words::of_query(query);
+        // Stable: the rest keeps its order.
+        ranked.sort_by_key(|hit| !hit.passage.is_card_of(&asked));
+        let hits = varied(ranked, most);
         Ok(Found {
             hits,
             without_embedder,
@@ -152,6 +158,27 @@ impl Knowledge {
     pub fn all(&self) -> &[Passage] {
         &self.passages
     }
+}
+
+/// The best `most` of ranked hits, in their order, of which cards are at most half (rounded up) as
+/// long as there is something else: cards name each other, and a word of one brings in its relatives.
+fn varied(ranked: Vec<Hit<'_>>, most: usize) -> Vec<Hit<'_>> {
+    let mut cards = 0;
+    let (mut hits, mut spare) = (Vec::new(), Vec::new());
+    for (rank, hit) in ranked.into_iter().enumerate() {
+        let is_card = hit.passage.kind == PassageKind::Card;
+        if is_card && cards >= most.div_ceil(2) {
+            spare.push((rank, hit));
+        } else {
+            cards += usize::from(is_card);
+            hits.push((rank, hit));
+        }
+    }
+    hits.truncate(most);
+    spare.truncate(most - hits.len());
+    hits.append(&mut spare);
+    hits.sort_by_key(|(rank, _)| *rank);
+    hits.into_iter().map(|(_, hit)| hit).collect()
 }
 
 #[cfg(test)]

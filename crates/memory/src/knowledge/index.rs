@@ -9,8 +9,8 @@ use rusqlite::{Connection, params};
 
 use super::words;
 
-/// How much more a word counts in the title than in the text.
-const TITLE_WEIGHT: f64 = 4.0;
+/// What a word in the title counts beside one in the text; each saturates on its own.
+const TITLE_WEIGHT: f64 = 1.0;
 
 /// The index over numbered passages.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ impl Index {
         }
         let database = self.database.lock().unwrap_or_else(PoisonError::into_inner);
         let mut select = database.prepare_cached(
-            "SELECT rowid, -bm25(passages, ?1, 1.0) AS score FROM passages \
+            "SELECT rowid, -bm25(passages, 0.0, 1.0) - ?1 * bm25(passages, 1.0, 0.0) AS score FROM passages \
              WHERE passages MATCH ?2 ORDER BY score DESC, rowid LIMIT ?3",
         )?;
         let found = select.query_map(

@@ -43,9 +43,16 @@ pub struct Passage {
     pub source: String,
 }
 
+impl Passage {
+    /// Whether this is the card of a variable among these words.
+    pub(super) fn is_card_of(&self, words: &[String]) -> bool {
+        self.kind == PassageKind::Card && words.contains(&self.title.to_lowercase())
+    }
+}
+
 /// A passage as it is put into a prompt: data between two marks.
 ///
-/// Every line of it begins with `| `, so no text can close the fence or look like what stands
+/// Every line of it begins with `|`, so no text can close the fence or look like what stands
 /// around it; characters that would begin a line, hide text or turn its direction are taken out.
 pub fn fenced(passage: &Passage) -> String {
     let id: String = passage
@@ -60,7 +67,7 @@ pub fn fenced(passage: &Passage) -> String {
     let mut lines = |of: &str| {
         for line in visible(of).lines() {
             // Writing to a String cannot fail.
-            let _ = writeln!(text, "| {line}");
+            let _ = writeln!(text, "{}", format!("| {line}").trim_end());
         }
     };
     lines(&passage.title);
@@ -113,7 +120,7 @@ mod tests {
             .split([
                 '\n', '\r', '\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}',
             ])
-            .filter(|line| !line.is_empty() && !line.starts_with("| "))
+            .filter(|line| !line.is_empty() && !line.starts_with('|'))
             .collect()
     }
 

@@ -6,6 +6,7 @@
 //! underscores only, so nothing a user types can be read as syntax of a query.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 /// Most distinct words of a query that are looked for; the first count.
 const MOST_QUERY_WORDS: usize = 256;
@@ -14,74 +15,79 @@ const LONGEST_WORD: usize = 64;
 
 /// Short forms and parts of variables' names, with what they stand for. Sorted.
 const MEANINGS: &[(&str, &str)] = &[
-    ("ack", "acknowledgement"),
+    ("adapter", "nic"),
+    ("adapters", "nic"),
     ("addr", "address"),
     ("ag", "allgather"),
     ("algo", "algorithm"),
     ("alltoallv", "alltoall"),
-    ("ar", "adaptive routing"),
+    ("amazon", "aws"),
     ("bcast", "broadcast"),
     ("buffsize", "buffer size"),
     ("busbw", "bus bandwidth"),
     ("bw", "bandwidth"),
-    ("cc", "congestion control"),
-    ("cga", "thread block cluster"),
     ("chunksize", "chunk size"),
-    ("collnetchain", "collnet chain"),
-    ("collnetdirect", "collnet direct"),
+    ("collnetchain", "collnet"),
+    ("collnetdirect", "collnet"),
     ("comm", "communicator"),
-    ("conf", "configuration file"),
+    ("conf", "configuration"),
     ("cpu", "processor"),
-    ("cta", "thread block sm"),
-    ("ctas", "cta thread blocks sm"),
-    ("ddp", "data parallel"),
-    ("dma", "direct memory access"),
-    ("ep", "expert parallel"),
-    ("fsdp", "sharded data parallel"),
-    ("gdr", "gpudirect rdma"),
-    ("gdrcopy", "gdr copy"),
-    ("gid", "global identifier"),
-    ("hca", "adapter nic"),
-    ("hcas", "hca adapter nic"),
+    ("cta", "sm"),
+    ("ctas", "sm"),
+    ("deadlock", "hang"),
+    ("deadlocked", "hang"),
+    ("deadlocks", "hang"),
+    ("ep", "expert"),
+    ("exposed", "critical"),
+    ("freeze", "hang"),
+    ("freezes", "hang"),
+    ("fsdp", "sharded"),
+    ("gcp", "google"),
+    ("gdr", "gpudirect"),
+    ("gdrcopy", "gdr"),
+    ("gemm", "matrix"),
+    ("gemms", "matrix"),
+    ("hca", "nic"),
+    ("hcas", "nic"),
     ("ib", "infiniband"),
-    ("ifname", "interface name"),
-    ("lag", "bond"),
-    ("ll", "low latency"),
-    ("mnnvl", "multi node nvlink"),
-    ("moe", "mixture of experts"),
-    ("mtu", "packet size"),
-    ("ncclconf", "configuration file"),
+    ("ifname", "interface"),
+    ("matmul", "matrix"),
+    ("max", "maximum"),
+    ("microsoft", "azure"),
+    ("min", "minimum"),
+    ("mnnvl", "multinode"),
+    ("moe", "expert"),
+    ("multiprocessor", "sm"),
+    ("multiprocessors", "sm"),
     ("nchannels", "channels"),
-    ("nic", "network adapter card"),
-    ("nics", "nic network adapter card"),
+    ("nics", "nic"),
     ("nrings", "rings"),
     ("nsocks", "sockets"),
     ("nthreads", "threads"),
-    ("numa", "socket memory node"),
-    ("nvls", "nvlink sharp"),
-    ("nvlstree", "nvls nvlink sharp tree"),
-    ("nvswitch", "nvlink switch"),
-    ("p2p", "peer to peer send receive"),
+    ("numa", "socket"),
+    ("nvls", "sharp"),
+    ("nvlstree", "nvls sharp tree"),
+    ("oci", "oracle"),
+    ("operation", "call"),
+    ("operations", "call"),
+    ("p2p", "peer"),
     ("pci", "pcie"),
-    ("pcie", "pci"),
     ("perthread", "per thread"),
-    ("pp", "pipeline parallel"),
+    ("pp", "pipeline"),
     ("proto", "protocol"),
-    ("pxn", "proxy nvlink"),
-    ("qp", "queue pair"),
-    ("qps", "qp queue pairs"),
+    ("qp", "qps"),
     ("recv", "receive"),
     ("rs", "reducescatter"),
-    ("shm", "shared memory"),
-    ("sl", "service level"),
-    ("sm", "multiprocessor cta"),
-    ("sms", "sm multiprocessor cta"),
-    ("tc", "traffic class"),
-    ("threadthreshold", "thread threshold"),
+    ("sendrecv", "send receive"),
+    ("shm", "shared"),
+    ("sms", "sm"),
+    ("stuck", "hang"),
+    ("throughput", "bandwidth"),
     ("topo", "topology"),
-    ("tp", "tensor parallel"),
-    ("vm", "virtual machine"),
-    ("vms", "vm virtual machine"),
+    ("torch", "pytorch"),
+    ("tp", "tensor"),
+    ("vm", "virtual"),
+    ("vms", "virtual"),
 ];
 
 /// Words that are written apart, with a hyphen or in one.
@@ -89,28 +95,46 @@ const JOINED: &[(&str, &str, &str)] = &[
     ("all", "gather", "allgather"),
     ("all", "reduce", "allreduce"),
     ("all", "to", "alltoall"),
+    ("gpu", "direct", "gpudirect"),
+    ("multi", "node", "multinode"),
+    ("network", "card", "nic"),
+    ("network", "cards", "nic"),
+    ("queue", "pair", "qps"),
     ("queue", "pairs", "qps"),
     ("reduce", "scatter", "reducescatter"),
+    ("service", "level", "sl"),
+    ("switch", "off", "disable"),
+    ("switched", "off", "disable"),
+    ("thread", "block", "sm"),
+    ("thread", "blocks", "sm"),
     ("traffic", "class", "tc"),
+    ("turn", "off", "disable"),
+    ("turned", "off", "disable"),
 ];
 
-/// Words of questions that say nothing about their subject. Sorted.
-const EMPTY: &[&str] = &[
-    "a", "about", "after", "also", "am", "an", "and", "any", "are", "as", "at", "be", "been",
-    "but", "by", "can", "could", "did", "do", "does", "for", "from", "get", "gets", "had", "has",
-    "have", "how", "i", "if", "in", "into", "is", "it", "its", "just", "me", "much", "my", "no",
-    "not", "of", "on", "one", "only", "or", "our", "out", "should", "so", "some", "still", "than",
-    "that", "the", "their", "them", "then", "there", "these", "they", "this", "to", "us", "use",
-    "used", "using", "was", "we", "were", "what", "when", "where", "which", "while", "who", "why",
-    "will", "with", "would", "you", "your",
-];
+/// Words of questions that say nothing about their subject.
+static EMPTY: LazyLock<BTreeSet<&str>> = LazyLock::new(|| {
+    "a about after again all also always am an and another any are as at be because been \
+     being best better both but by can come comes could did do does down each either else \
+     ever every everything few find for found from get gets give given gives go goes going \
+     good had happen happens has have having he her here hers him his how i idea if in \
+     instead into is it its just keep know known let lets like long look looks made make \
+     makes making many may me mean meaning means might more most much must my name named need \
+     needs no not now of old on one only or other our out over own please put quite really \
+     same say says see seen set sets setting settings shall she should since so some \
+     something still such take taken takes tell than that the their them then there these \
+     they thing things think this through to too until up upon us use used using variable \
+     variables very want wants was way we well went were what when where whether which while \
+     who whose why will with within work works would yet you your"
+        .split(' ')
+        .collect()
+});
 
 /// The words of a text, in order, with the meanings of short forms beside them.
 pub(super) fn of_text(text: &str) -> String {
-    let mut all = Vec::new();
-    let mut before = String::new();
+    let mut all: Vec<String> = Vec::new();
     for token in text.split(|c: char| !c.is_alphanumeric() && c != '_') {
-        let token = token.trim_matches('_').to_lowercase();
+        let token = american(token.trim_matches('_').to_lowercase());
         if token.is_empty() || token.len() > LONGEST_WORD {
             continue;
         }
@@ -119,15 +143,12 @@ pub(super) fn of_text(text: &str) -> String {
             for part in token.split('_').filter(|p| !p.is_empty() && *p != "nccl") {
                 push(&mut all, part);
             }
+        } else if let Some(joined) = all.last().and_then(|last| join(last, &token)) {
+            all.pop();
+            all.push(joined.to_owned());
         } else {
-            if let Some((_, _, joined)) =
-                JOINED.iter().find(|(a, b, _)| *a == before && *b == token)
-            {
-                all.push((*joined).to_owned());
-            }
             push(&mut all, &token);
         }
-        before = token;
     }
     all.join(" ")
 }
@@ -138,17 +159,36 @@ pub(super) fn of_query(query: &str) -> Vec<String> {
     let words = of_text(query);
     words
         .split(' ')
-        .filter(|w| !w.is_empty() && EMPTY.binary_search(w).is_err())
+        .filter(|w| !w.is_empty() && !EMPTY.contains(w))
         .filter(|w| seen.insert(*w))
         .take(MOST_QUERY_WORDS)
         .map(str::to_owned)
         .collect()
 }
 
+/// One spelling for `utilisation` and `utilization`; real words never need to come out of it.
+fn american(word: String) -> String {
+    if word.contains("isation") || word.ends_with("ise") || word.ends_with("ised") {
+        word.replace("is", "iz")
+    } else {
+        word
+    }
+}
+
+/// What two neighbouring words are in one.
+fn join(before: &str, word: &str) -> Option<&'static str> {
+    let found = JOINED.iter().find(|(a, b, _)| *a == before && *b == word);
+    found.map(|(_, _, joined)| *joined)
+}
+
+/// Adds a word, what it means, and for NCCL's functions (`ncclSend`) what they do.
 fn push(all: &mut Vec<String>, word: &str) {
     all.push(word.to_owned());
     if let Ok(found) = MEANINGS.binary_search_by(|(short, _)| short.cmp(&word)) {
         all.push(MEANINGS[found].1.to_owned());
+    }
+    if let Some(function) = word.strip_prefix("nccl").filter(|f| f.len() > 2) {
+        push(all, function);
     }
 }
 
@@ -157,19 +197,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tables_are_sorted_for_the_search_in_them() {
+    fn the_table_is_sorted_for_the_search_in_it() {
         assert!(MEANINGS.is_sorted_by(|a, b| a.0 < b.0));
-        assert!(EMPTY.is_sorted_by(|a, b| a < b));
     }
 
     #[test]
     fn a_name_is_kept_whole_and_in_parts() {
         assert_eq!(
             of_text("`NCCL_MAX_NCHANNELS=8`"),
-            "nccl_max_nchannels max nchannels channels 8"
+            "nccl_max_nchannels max maximum nchannels channels 8"
         );
-        assert_eq!(of_text("an all-reduce"), "an all allreduce reduce");
-        assert_eq!(of_query("What is the, the MTU?"), ["mtu", "packet", "size"]);
+        assert_eq!(of_text("an all-reduce"), "an allreduce");
+        assert_eq!(of_query("What is the, the MTU?"), ["mtu"]);
     }
 
     #[test]
