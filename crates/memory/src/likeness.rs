@@ -216,3 +216,6 @@ impl<'a> Likeness<'a> {
         words
     }
 }
+
+#[cfg(test)]
+mod tests;

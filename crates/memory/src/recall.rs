@@ -229,3 +229,6 @@ pub(crate) fn windows(keys: &[TaskKey]) -> Vec<(Collective, RangeInclusive<u8>)>
     }
     windows
 }
+
+#[cfg(test)]
+mod tests;

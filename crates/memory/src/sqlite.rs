@@ -209,3 +209,66 @@ impl Rows for Open<'_> {
         Ok(remove().map_err(|e| refused(self.place, &e))? > 0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ccl_core::Source;
+
+    use super::*;
+
+    /// Every lookup but that of a whole kind finds its rows by an index, and none reads the whole table.
+    #[test]
+    fn lookups_use_an_index() {
+        let memory = SqliteMemory::in_memory().unwrap();
+        let all = Select::all(Kind::Rule, Source::Measured);
+        let near = Select {
+            place: Some("A40 Pcie"),
+            topic: Some("AllReduce"),
+            buckets: Some(10..=16),
+            ..all.clone()
+        };
+        let failures = Select {
+            buckets: None,
+            topic: Some("failure"),
+            ..near.clone()
+        };
+        let of_subject = Select {
+            subject: Some("run"),
+            ..all.clone()
+        };
+        let named = Select {
+            id: Some("rule"),
+            ..all.clone()
+        };
+        for (select, expected) in [
+            (
+                near,
+                "record_by_place (kind=? AND source=? AND place=? AND topic=? AND bucket>? AND bucket<?)",
+            ),
+            (
+                failures,
+                "record_by_place (kind=? AND source=? AND place=? AND topic=?)",
+            ),
+            (
+                of_subject,
+                "record_by_subject (kind=? AND source=? AND subject=?)",
+            ),
+            (named, "(kind=? AND source=? AND id=?)"),
+            (all, "(kind=? AND source=?)"),
+        ] {
+            let (sql, values) = select.sql();
+            let plan: String = memory
+                .connection
+                .query_row(
+                    &format!("EXPLAIN QUERY PLAN {sql}"),
+                    params_from_iter(values),
+                    |row| row.get(3),
+                )
+                .unwrap();
+            assert!(
+                plan.starts_with("SEARCH") && plan.ends_with(expected),
+                "{plan}"
+            );
+        }
+    }
+}
