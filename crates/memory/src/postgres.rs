@@ -202,7 +202,7 @@ fn parameters<'a>(values: &'a [Value<'a>]) -> Vec<&'a (dyn ToSql + Sync)> {
 
 impl Rows for Open<'_> {
     fn find(&mut self, select: &Select) -> Result<Vec<Found>, MemoryError> {
-        let (sql, values) = select.sql();
+        let (sql, values) = select.rows();
         let rows = self
             .transaction
             .query(&sql, &parameters(&values))
@@ -218,6 +218,23 @@ impl Rows for Open<'_> {
         // The server's order follows its language.
         found.sort_by(|a, b| a.id.cmp(&b.id));
         Ok(found)
+    }
+
+    fn scan(
+        &mut self,
+        select: &Select,
+        each: &mut dyn FnMut(&str, u32, &str) -> Result<(), MemoryError>,
+    ) -> Result<(), MemoryError> {
+        let (sql, values) = select.signatures();
+        let rows = self
+            .transaction
+            .query(&sql, &parameters(&values))
+            .map_err(|e| refused(self.place, &e))?;
+        for row in &rows {
+            let opposed = u32::try_from(row.get::<_, i64>(1)).unwrap_or(u32::MAX);
+            each(row.get(0), opposed, row.get(2))?;
+        }
+        Ok(())
     }
 
     fn put(&mut self, row: &Row) -> Result<(), MemoryError> {

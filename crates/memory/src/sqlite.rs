@@ -172,7 +172,7 @@ struct Open<'a> {
 
 impl Rows for Open<'_> {
     fn find(&mut self, select: &Select) -> Result<Vec<Found>, MemoryError> {
-        let (sql, values) = select.sql();
+        let (sql, values) = select.rows();
         let find = || -> rusqlite::Result<Vec<Found>> {
             let mut statement = self.connection.prepare_cached(&sql)?;
             let rows = statement.query_map(params_from_iter(values), |row| {
@@ -187,6 +187,23 @@ impl Rows for Open<'_> {
         let mut found = find().map_err(|e| refused(self.place, &e))?;
         found.sort_by(|a, b| a.id.cmp(&b.id));
         Ok(found)
+    }
+
+    fn scan(
+        &mut self,
+        select: &Select,
+        each: &mut dyn FnMut(&str, u32, &str) -> Result<(), MemoryError>,
+    ) -> Result<(), MemoryError> {
+        let (sql, values) = select.signatures();
+        let said = |error: rusqlite::Error| refused(self.place, &error);
+        let mut statement = self.connection.prepare_cached(&sql).map_err(said)?;
+        let mut rows = statement.query(params_from_iter(values)).map_err(said)?;
+        while let Some(row) = rows.next().map_err(said)? {
+            let text = |index| row.get_ref(index)?.as_str().map_err(rusqlite::Error::from);
+            let opposed = row.get(1).map_err(said)?;
+            each(text(0).map_err(said)?, opposed, text(2).map_err(said)?)?;
+        }
+        Ok(())
     }
 
     fn put(&mut self, row: &Row) -> Result<(), MemoryError> {
@@ -240,6 +257,16 @@ mod tests {
             id: Some("rule"),
             ..all.clone()
         };
+        let (sql, _) = near.signatures();
+        let plan: String = memory
+            .connection
+            .query_row(
+                &format!("EXPLAIN QUERY PLAN {sql}"),
+                params_from_iter(near.signatures().1),
+                |row| row.get(3),
+            )
+            .unwrap();
+        assert!(plan.contains("COVERING INDEX"), "{plan}");
         for (select, expected) in [
             (
                 near,
@@ -256,7 +283,7 @@ mod tests {
             (named, "(kind=? AND source=? AND id=?)"),
             (all, "(kind=? AND source=?)"),
         ] {
-            let (sql, values) = select.sql();
+            let (sql, values) = select.rows();
             let plan: String = memory
                 .connection
                 .query_row(

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::testing::context;
-use crate::{Change, RuleKind, VersionRange};
+use crate::{Change, RuleKind, RuleRecord, VersionRange};
 
 /// A place on one kind of machine, and a key of the job there.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,7 +55,8 @@ fn rule(place: &Place) -> RuleRecord {
 }
 
 fn weight(rule: &RuleRecord, here: &Place) -> Option<f64> {
-    Likeness::of(rule, &here.context, Some(here.key)).map(|l| l.weight())
+    let there = Signature::of(rule);
+    Likeness::of(&there, &here.context, Some(here.key)).map(|l| l.weight())
 }
 
 fn any_place() -> impl Strategy<Value = Place> {
@@ -116,7 +117,8 @@ fn what_differs_is_said() {
     here.context.workload = "another".to_owned();
     let rule = rule(&there);
     let words = |here: &Place| {
-        let likeness = Likeness::of(&rule, &here.context, Some(here.key)).unwrap();
+        let there = Signature::of(&rule);
+        let likeness = Likeness::of(&there, &here.context, Some(here.key)).unwrap();
         likeness.in_words().join("; ")
     };
     assert_eq!(words(&there), "same GPU, links and network");
@@ -142,15 +144,4 @@ fn a_rule_counts_whole_in_every_release_where_it_is_known_to_hold() {
     let at = |minor| weight(&known, &place(1, 8, 0, minor, 20, Collective::AllReduce)).unwrap();
     assert_eq!([22, 24, 26].map(at), [1.0; 3]);
     assert!(at(27) < 1.0 && at(28) < at(27) && at(20) < at(21));
-}
-
-#[test]
-fn another_machine_says_nothing() {
-    let there = place(1, 8, 0, 24, 20, Collective::AllReduce);
-    let mut here = there.clone();
-    here.context.gpu = "H100".to_owned();
-    assert_eq!(weight(&rule(&there), &here), None);
-    let mut here = there.clone();
-    here.context.intra = ccl_core::IntraLink::NvSwitch;
-    assert_eq!(weight(&rule(&there), &here), None);
 }

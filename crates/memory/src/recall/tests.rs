@@ -31,7 +31,7 @@ fn recall(candidates: &[Candidate]) -> Vec<Recalled> {
         kind: None,
         limit: 10,
     };
-    rank(&query, candidates.to_vec())
+    rank(&query, candidates)
 }
 
 #[test]
