@@ -171,6 +171,8 @@ pub struct Tuner<'a> {
     pub(crate) asker: Asker<'a>,
     pub(crate) knowledge: &'a KnowledgeBase,
     pub(crate) remembered: Remembered,
+    /// Whether rules of neighbouring places are heard by now.
+    pub(crate) hears_neighbours: bool,
     pub(crate) tried: Vec<Tried>,
     pub(crate) learnt: Vec<RuleRecord>,
     pub(crate) failed: Vec<RuleRecord>,
@@ -245,6 +247,7 @@ impl<'a> Tuner<'a> {
             asker,
             knowledge,
             remembered,
+            hears_neighbours: false,
             tried: Vec::new(),
             learnt: Vec::new(),
             failed: Vec::new(),

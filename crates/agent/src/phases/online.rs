@@ -40,7 +40,9 @@ impl Tuner<'_> {
                     self.review_models()?;
                     continue;
                 }
-                Next::Nothing(_) if self.forget_earlier_runs()? => continue,
+                Next::Nothing(_) if self.forget_earlier_runs()? || self.hear_neighbours() => {
+                    continue;
+                }
                 Next::Nothing(left) => {
                     // The model may see something in what was tried since; it has a few calls.
                     from_llm = self.ask_llm()?;
