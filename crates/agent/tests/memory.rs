@@ -6,9 +6,10 @@ mod common;
 
 use ccl_agent::testbed::SimulatedTestbed;
 use ccl_agent::tuner::TuneOptions;
-use ccl_core::{ClusterSpec, TraceEvent, WorkloadSpec};
+use ccl_core::{ClusterSpec, TraceEvent, Verdict, WorkloadSpec};
+use ccl_memory::{Change, RuleRecord};
 use ccl_sim::noise::{NoiseModel, Scenario};
-use common::{Ran, With, cluster, tune, workload};
+use common::{Ran, With, cluster, restarts, tune, workload};
 
 const SEEDS: u64 = 8;
 /// Share of what could be gained that the noise of a run makes of no account.
@@ -76,4 +77,42 @@ fn rules_of_one_release_do_no_harm_in_the_next() {
     let (workload, mut on) = job(2);
     on.nccl_version.minor += 1;
     does_no_harm(&job(2), &(workload, on));
+}
+
+#[test]
+fn a_variable_that_helped_is_tried_first_in_the_next_run() {
+    let mut job = workload("demo/allreduce-8gpu.json");
+    job.env.insert("NCCL_NVLS_ENABLE".into(), "0".into());
+    let on = cluster("dgx-h100");
+    let run = |seed: u64, remembered: Vec<RuleRecord>| {
+        let noise = NoiseModel::typical(seed);
+        let mut testbed = SimulatedTestbed::new(&job, &on, noise, Scenario::default()).unwrap();
+        let with = With {
+            remembered,
+            ..restarts::with(&job, &on, &testbed, restarts::options(seed, 7))
+        };
+        tune(&mut testbed, &on, with)
+    };
+    let first = run(1, Vec::new());
+    let of_variable = |rule: &&RuleRecord| rule.call().is_none();
+    let rule = first.learnt.iter().find(of_variable).unwrap();
+    assert_eq!(
+        rule.change,
+        Change::Variable {
+            name: "NCCL_NVLS_ENABLE".to_owned(),
+            value: "2".to_owned(),
+            against: Some("0".to_owned()),
+        }
+    );
+    let proposed_by = |ran: &Ran| {
+        let chosen = ran.trace.iter().find_map(|line| match &line.event {
+            TraceEvent::EnvironmentsChosen { candidates, .. } => candidates.first().cloned(),
+            _ => None,
+        });
+        chosen.and_then(|c| c.mechanism)
+    };
+    assert_ne!(proposed_by(&first).as_deref(), Some("remembered"));
+    let second = run(2, first.learnt.clone());
+    assert_eq!(proposed_by(&second).as_deref(), Some("remembered"));
+    assert_eq!(second.summary().verdict, Verdict::Faster);
 }

@@ -1,5 +1,7 @@
 //! `ccl-agent knowledge export` and `import`: memories moved between files, and filled by several at a time.
 
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::path::Path;
 

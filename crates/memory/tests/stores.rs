@@ -1,5 +1,7 @@
 //! One suite for every store, and what only a database of its kind can do wrong.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 mod common;
 #[path = "common/server.rs"]
 mod server;

@@ -2,7 +2,7 @@
 //! language model's opinion.
 
 use ccl_core::{Hypothesis, TraceEvent};
-use ccl_memory::{Card, Recalled, RuleRecord};
+use ccl_memory::{Card, Change, Recalled, RuleRecord};
 
 use crate::mind::Mind;
 use crate::tuner::{RunError, Tuner};
@@ -103,6 +103,29 @@ impl Tuner<'_> {
             })
         };
         recalled.filter_map(hypothesis).collect()
+    }
+
+    /// Variables of the whole job that helped in earlier runs, the surest first: name, value and why.
+    pub(super) fn remembered_variables(&self) -> Vec<(String, String, String)> {
+        let mut recalled: Vec<&Recalled> = self.remembered.rules.iter().collect();
+        recalled.sort_by(|a, b| b.score.total_cmp(&a.score));
+        let worth = recalled
+            .into_iter()
+            .filter(|r| r.expected_share() >= WORTH_HEARING);
+        let variable = |recalled: &Recalled| match &recalled.rule.change {
+            Change::Variable { name, value, .. } => {
+                let rule = &recalled.rule;
+                let because = format!(
+                    "{}, run {}; {}",
+                    rule.statement(),
+                    rule.run_id,
+                    recalled.reasons
+                );
+                Some((name.clone(), value.clone(), because))
+            }
+            Change::Call { .. } => None,
+        };
+        worth.filter_map(variable).collect()
     }
 
     /// Whether a rule was learnt of other calls than those it speaks about here, or with another release.

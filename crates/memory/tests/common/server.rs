@@ -1,5 +1,7 @@
 //! A PostgreSQL server on the loopback interface, for one test: it ends with the test, however that ends.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,7 @@
 //! What any store must do, one function each: a fresh, empty store comes in.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use ccl_core::{
     Bottleneck, Collective, Evidence, EvidenceId, Interval, NcclVersion, Outcome, Source, Verdict,
 };
