@@ -155,3 +155,51 @@ fn a_server_says_what_is_wrong_and_never_the_password() {
     let newer = said(&with("correct%20horse"));
     assert!(newer.contains("version 99"), "{newer}");
 }
+
+/// Set for the run of this test in a process of its own, which trusts the server's certificate.
+const TRUSTED: &str = "CCL_TEST_TRUSTED_SERVER";
+
+#[test]
+fn tls_is_spoken_where_it_is_asked_for_and_the_certificate_checked() {
+    if let Ok(address) = std::env::var(TRUSTED) {
+        let mut memory = PostgresMemory::open(&address, None).unwrap();
+        assert_eq!(memory.rules(SOURCE).unwrap(), []);
+        return;
+    }
+    let (server, certificate) = Server::start_with_tls();
+    // Only TLS is let in, so that what is let in speaks it.
+    let mut client = server.client("postgres");
+    let rules = client.query_one("SHOW hba_file", &[]).unwrap();
+    let rules: String = rules.get(0);
+    std::fs::write(rules, "hostssl all all 127.0.0.1/32 scram-sha-256\n").unwrap();
+    client.batch_execute("SELECT pg_reload_conf()").unwrap();
+    drop(client);
+    let plain = server.address_with_password("postgres");
+    let address = format!("{plain}?sslmode=require");
+    let said = |address: &str| match PostgresMemory::open(address, None) {
+        Ok(_) => panic!("{address} was opened"),
+        Err(error) => error.to_string(),
+    };
+    let unknown = said(&address);
+    assert!(unknown.contains("certificate"), "{unknown}");
+    let begun = std::time::Instant::now();
+    while begun.elapsed().as_secs() < 30 && PostgresMemory::open(&plain, None).is_ok() {
+        // The new rules are not read yet.
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert!(said(&plain).contains("no encryption"), "{}", said(&plain));
+    let trusted = std::process::Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "tls_is_spoken_where_it_is_asked_for_and_the_certificate_checked",
+        ])
+        .env(TRUSTED, &address)
+        .env("SSL_CERT_FILE", &certificate)
+        .output()
+        .unwrap();
+    let output = String::from_utf8_lossy(&trusted.stdout);
+    assert!(
+        trusted.status.success() && output.contains("1 passed"),
+        "{output}"
+    );
+}

@@ -23,6 +23,48 @@ pub struct Server {
 
 impl Server {
     pub fn start() -> Self {
+        Self::start_with(|_| Vec::new())
+    }
+
+    /// With a certificate of its own: the server, and the certificate's file.
+    pub fn start_with_tls() -> (Self, PathBuf) {
+        let server = Self::start_with(|folder| {
+            let file = |name: &str| folder.join(name).display().to_string();
+            let mut openssl = unprivileged(Path::new("openssl"));
+            openssl
+                .args([
+                    "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+                ])
+                .args([
+                    "-subj",
+                    "/CN=test",
+                    "-addext",
+                    "subjectAltName=IP:127.0.0.1",
+                ])
+                .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+                .args([
+                    "-keyout",
+                    &file("key.pem"),
+                    "-out",
+                    &file("certificate.pem"),
+                ]);
+            succeeded(openssl.current_dir(folder).output().unwrap());
+            let key = Command::new("chmod")
+                .arg("600")
+                .arg(file("key.pem"))
+                .output();
+            succeeded(key.unwrap());
+            vec![
+                "ssl=on".to_owned(),
+                format!("ssl_key_file={}", file("key.pem")),
+                format!("ssl_cert_file={}", file("certificate.pem")),
+            ]
+        });
+        let certificate = server.folder.path().join("certificate.pem");
+        (server, certificate)
+    }
+
+    fn start_with(settings: impl FnOnce(&Path) -> Vec<String>) -> Self {
         let programs = programs();
         let folder = tempfile::tempdir().unwrap();
         if is_root() {
@@ -50,7 +92,9 @@ impl Server {
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = free.local_addr().unwrap().port();
         drop(free);
+        let settings = settings(folder.path());
         let process = unprivileged(&programs.join("postgres"))
+            .args(settings.iter().flat_map(|s| ["-c", s.as_str()]))
             .arg("-D")
             .arg(&data)
             .args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1"])
@@ -89,6 +133,13 @@ impl Server {
     /// A connection of somebody else's.
     pub fn client(&self, database: &str) -> Client {
         self.try_client(database).unwrap()
+    }
+
+    /// The same for a program that knows the password.
+    pub fn address_with_password(&self, database: &str) -> String {
+        let password = PASSWORD.replace(' ', "%20");
+        self.address(database)
+            .replace("tester@", &format!("tester:{password}@"))
     }
 
     /// A new database, and its address without the password.
