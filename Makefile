@@ -17,7 +17,7 @@ NCCL_RELEASE := 2.21.5
 NCCL_OF_THE_STUB := target/nccl/$(NCCL_RELEASE)/libnccl.so.2
 NCCL_WHEEL_SHA256 := 49d8350629c7888701d1fd200934942671cb5c728f49acc5a0b3a768820bed29
 
-.PHONY: demo closed-loop test lint deny valgrind nccl bench plugin plugin-cost gpu-test reference compare
+.PHONY: demo closed-loop test lint deny valgrind postgres nccl bench plugin plugin-cost gpu-test reference compare
 
 demo:
 	$(CARGO) build --release --locked --bin ccl-agent
@@ -30,7 +30,7 @@ closed-loop: $(if $(CCL_NCCL_2_21),,nccl)
 	crates/testbed/closed-loop --artifacts $(DEMO_ARTIFACTS)
 
 # An NCCL 2.21.5 that is there already is used where CCL_NCCL_2_21 names it.
-test: lint deny valgrind $(if $(CCL_NCCL_2_21),,nccl)
+test: lint deny valgrind postgres $(if $(CCL_NCCL_2_21),,nccl)
 	$(CARGO) test --workspace --locked
 
 lint:
@@ -48,6 +48,13 @@ valgrind:
 	@command -v valgrind >/dev/null 2>&1 || apt-get install -y valgrind || \
 		{ apt-get update && apt-get install -y valgrind; } || \
 		{ echo "valgrind is missing: install it (Debian: sudo apt-get install valgrind)"; exit 1; }
+
+# The tests of the team's memory start a server of their own.
+postgres:
+	@[ -n "$(CCL_POSTGRES)" ] || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || \
+		apt-get install -y postgresql || { apt-get update && apt-get install -y postgresql; } || \
+		{ echo "PostgreSQL is missing: install it (Debian: sudo apt-get install postgresql)," \
+		"or name the folder of initdb in CCL_POSTGRES"; exit 1; }
 
 nccl: $(NCCL_OF_THE_STUB)
 

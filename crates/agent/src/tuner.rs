@@ -189,6 +189,8 @@ pub struct Tuner<'a> {
     pub(crate) asked_to_stop: Option<String>,
     pub(crate) knowledge: &'a Knowledge,
     pub(crate) remembered: Remembered,
+    /// Whether rules of neighbouring places are heard by now.
+    pub(crate) hears_neighbours: bool,
     pub(crate) tried: Vec<Tried>,
     pub(crate) learnt: Vec<RuleRecord>,
     /// Rules that somebody asked to be kept.
@@ -270,6 +272,7 @@ impl<'a> Tuner<'a> {
             asked_to_stop: None,
             knowledge,
             remembered,
+            hears_neighbours: false,
             tried: Vec::new(),
             learnt: Vec::new(),
             recorded: Vec::new(),

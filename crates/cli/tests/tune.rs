@@ -402,8 +402,8 @@ fn a_memory_that_cannot_be_opened_is_an_error_and_is_not_thrown_away() {
             "postgres://me@127.0.0.1:1/team",
         ),
         (
-            "postgres://me:secret@127.0.0.1/team?sslmode=require",
-            "no TLS",
+            "postgres://me:secret@127.0.0.1:1/team?sslmode=require",
+            "connecting to server",
         ),
         ("mysql://me:secret@host/team", "mysql://..."),
     ] {

@@ -59,14 +59,16 @@ pub enum MemoryError {
         error: serde_json::Error,
     },
     /// A line of an export that is no record.
-    #[error("{file}:{line}:{column}: {error}", file = file.display(), column = error.column())]
+    #[error("{file}:{line}:{column}: {reason}", file = file.display())]
     Line {
         /// The file.
         file: PathBuf,
         /// The line, from 1.
         line: usize,
+        /// The column, from 1.
+        column: usize,
         /// What is wrong with it.
-        error: serde_json::Error,
+        reason: String,
     },
     /// Figures of one source among those of another.
     #[error("{id:?} is {found}, and cannot be filed under {expected}")]

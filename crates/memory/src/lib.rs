@@ -18,6 +18,7 @@ mod record;
 mod rows;
 mod rule;
 mod score;
+mod signature;
 mod sqlite;
 mod stored;
 mod surrogate;

@@ -2,12 +2,12 @@
 //!
 //! Each difference takes its share of the weight, and the shares multiply. How much each takes is our judgement of
 //! how much NCCL's times depend on it, chosen and not measured; that a difference never adds weight, and a larger
-//! one never takes less, is tested. On another machine, or about another collective, a rule says nothing: that is
-//! what a store may select by.
+//! one never takes less, is tested. About another collective, or far other sizes, a rule says nothing. On another
+//! machine neither, but that is seen before anything is compared: stores select by it.
 
-use ccl_core::{ContextSignature, NcclVersion, SizeBucket, TaskKey, format_bytes};
+use ccl_core::{ContextSignature, Fabric, NcclVersion, SizeBucket, TaskKey, format_bytes};
 
-use crate::RuleRecord;
+use crate::signature::Signature;
 
 /// Size buckets that a rule may be away: beyond a factor of eight other protocols are best.
 pub(crate) const MOST_BUCKETS: u8 = 3;
@@ -34,7 +34,7 @@ const OTHER_WORKLOAD: f64 = 0.9;
 /// What is compared: a rule, and a key of the job here, or the job as a whole.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Likeness<'a> {
-    rule: &'a RuleRecord,
+    there: &'a Signature<'a>,
     here: &'a ContextSignature,
     key: Option<TaskKey>,
 }
@@ -52,8 +52,12 @@ impl Scale {
     }
 }
 
-fn doublings(a: u32, b: u32) -> f64 {
-    (f64::from(a.max(1)) / f64::from(b.max(1))).log2().abs()
+/// A share taken once for each factor of two between the numbers.
+fn for_each_doubling(share: f64, a: u32, b: u32) -> f64 {
+    if a == b {
+        return 1.0;
+    }
+    share.powf((f64::from(a.max(1)) / f64::from(b.max(1))).log2().abs())
 }
 
 /// Whether a rule about calls of `there` can say anything about calls of `here`.
@@ -62,22 +66,20 @@ fn is_comparable(there: TaskKey, here: TaskKey) -> bool {
 }
 
 impl<'a> Likeness<'a> {
-    /// Compares a rule with a job, or with one of its keys where the rule is about calls; `None` where it says
-    /// nothing at all.
+    /// Compares a rule of this machine with a job, or with one of its keys where the rule is about calls; `None`
+    /// where it says nothing at all.
     pub(crate) fn of(
-        rule: &'a RuleRecord,
+        there: &'a Signature<'a>,
         here: &'a ContextSignature,
         key: Option<TaskKey>,
     ) -> Option<Self> {
-        let there = &rule.context;
-        let is_same_machine = there.gpu == here.gpu && there.intra == here.intra;
-        let is_same_subject = match (rule.call(), key) {
-            (Some((there, _)), Some(here)) => is_comparable(there, here),
+        let is_same_subject = match (there.key, key) {
+            (Some(there), Some(here)) => is_comparable(there, here),
             (None, None) => true,
             _ => false,
         };
-        let is_same_major = there.nccl_version.major == here.nccl_version.major;
-        (is_same_machine && is_same_subject && is_same_major).then_some(Self { rule, here, key })
+        let is_same_major = there.versions.to.major == here.nccl_version.major;
+        (is_same_subject && is_same_major).then_some(Self { there, here, key })
     }
 
     /// The key compared with.
@@ -90,23 +92,24 @@ impl<'a> Likeness<'a> {
         self.network() * self.scale() * self.size() * self.version() * self.workload()
     }
 
-    fn there(&self) -> &ContextSignature {
-        &self.rule.context
-    }
-
     /// Of the communicator where it is about calls, else of the job.
     fn scales(&self) -> [Scale; 2] {
         let of_key = |key: TaskKey| Scale {
             nodes: key.shape.nodes,
             ranks_per_node: key.shape.ranks_per_node(),
         };
-        let of_job = |c: &ContextSignature| Scale {
-            nodes: c.nodes,
-            ranks_per_node: c.ranks_per_node,
-        };
-        match (self.rule.call(), self.key) {
-            (Some((there, _)), Some(here)) => [of_key(there), of_key(here)],
-            _ => [of_job(self.there()), of_job(self.here)],
+        match (self.there.key, self.key) {
+            (Some(there), Some(here)) => [of_key(there), of_key(here)],
+            _ => [
+                Scale {
+                    nodes: self.there.nodes,
+                    ranks_per_node: self.there.ranks_per_node,
+                },
+                Scale {
+                    nodes: self.here.nodes,
+                    ranks_per_node: self.here.ranks_per_node,
+                },
+            ],
         }
     }
 
@@ -116,13 +119,13 @@ impl<'a> Likeness<'a> {
     }
 
     fn network(&self) -> f64 {
-        let (there, here) = (self.there(), self.here);
+        let (there, here) = (self.there, self.here);
         if !self.uses_network() {
             1.0
         } else if there.network != here.network {
             OTHER_NETWORK
         } else {
-            NETWORK_SPEED.powf(doublings(there.network_gbits, here.network_gbits))
+            for_each_doubling(NETWORK_SPEED, there.network_gbits, here.network_gbits)
         }
     }
 
@@ -134,12 +137,12 @@ impl<'a> Likeness<'a> {
             CROSSES_NODES
         };
         crosses
-            * NODES.powf(doublings(there.nodes, here.nodes))
-            * RANKS_PER_NODE.powf(doublings(there.ranks_per_node, here.ranks_per_node))
+            * for_each_doubling(NODES, there.nodes, here.nodes)
+            * for_each_doubling(RANKS_PER_NODE, there.ranks_per_node, here.ranks_per_node)
     }
 
     fn buckets(&self) -> Option<[SizeBucket; 2]> {
-        Some([self.rule.call()?.0.bucket, self.key?.bucket])
+        Some([self.there.key?.bucket, self.key?.bucket])
     }
 
     fn size(&self) -> f64 {
@@ -149,7 +152,7 @@ impl<'a> Likeness<'a> {
 
     /// The nearest release in which the rule is known to hold.
     fn nearest_version(&self) -> NcclVersion {
-        let known = self.rule.known_versions();
+        let known = self.there.versions;
         self.here.nccl_version.max(known.from).min(known.to)
     }
 
@@ -165,7 +168,7 @@ impl<'a> Likeness<'a> {
     }
 
     fn is_same_workload(&self) -> bool {
-        let there = &self.there().workload;
+        let there = &self.there.workload;
         there.is_empty() || *there == self.here.workload
     }
 
@@ -179,20 +182,23 @@ impl<'a> Likeness<'a> {
 
     /// What is the same, then what differs: here instead of there.
     pub(crate) fn in_words(&self) -> Vec<String> {
-        let (there, here) = (self.there(), self.here);
+        let (there, here) = (self.there, self.here);
         let is_same_network = !self.uses_network() || self.network() >= 1.0;
         let mut words = vec![match (is_same_network, self.uses_network()) {
             (true, true) => "same GPU, links and network".to_owned(),
             _ => "same GPU and links".to_owned(),
         }];
         if !is_same_network {
-            let name =
-                |c: &ContextSignature| c.network.map_or("none".to_owned(), |n| format!("{n:?}"));
+            let name = |n: Option<Fabric>| n.map_or("none".to_owned(), |n| format!("{n:?}"));
             words.push(if there.network == here.network {
                 let (new, old) = (here.network_gbits, there.network_gbits);
                 format!("{new} instead of {old} Gbit/s")
             } else {
-                format!("network {} instead of {}", name(here), name(there))
+                format!(
+                    "network {} instead of {}",
+                    name(here.network),
+                    name(there.network)
+                )
             });
         }
         let [old, new] = self.scales();
@@ -216,3 +222,6 @@ impl<'a> Likeness<'a> {
         words
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,13 +5,14 @@ use ccl_core::{ContextSignature, Source};
 use crate::error::MemoryError;
 use crate::filing;
 use crate::place::machine;
+use crate::recall::Shortlist;
 use crate::rows::{Access, Engine, Kind, Origin, Rows, Select};
+use crate::signature::Signature;
 use crate::stored::{FAILURE, Stored, VARIABLE};
 use crate::transfer::{self, Imported};
 use crate::{
-    Candidate, Contradiction, DocumentRecord, EvidenceRecord, ImportanceRecord, Lessons, Prior,
-    Query, Recalled, Record, RuleRecord, RunRecord, ScoreRecord, SurrogateRecord, TrialRecord,
-    rank,
+    Contradiction, DocumentRecord, EvidenceRecord, ImportanceRecord, Lessons, Prior, Query,
+    Recalled, Record, RuleRecord, RunRecord, ScoreRecord, SurrogateRecord, TrialRecord,
 };
 
 /// A memory that outlives runs. Every call is one transaction; several processes may use a store at a time, and
@@ -32,7 +33,7 @@ pub trait Memory: Send {
     /// Anything of another source than the lessons'.
     fn learn(&mut self, lessons: &Lessons) -> Result<(), MemoryError>;
 
-    /// The rules that are worth hearing here, best first; see [`rank`].
+    /// The rules that are worth hearing here, best first; see [`rank`](crate::rank).
     fn recall(&mut self, source: Source, query: &Query) -> Result<Vec<Recalled>, MemoryError>;
 
     /// The same of another source, as guesses to begin with.
@@ -115,8 +116,7 @@ impl<E: Engine> Memory for E {
     }
 
     fn recall(&mut self, source: Source, query: &Query) -> Result<Vec<Recalled>, MemoryError> {
-        let candidates = self.transaction(Access::Read, |rows| candidates(rows, source, query))?;
-        Ok(rank(query, candidates))
+        self.transaction(Access::Read, |rows| recall(rows, source, query))
     }
 
     fn failures(
@@ -239,41 +239,52 @@ fn read_of_run<T: Stored>(
     )
 }
 
-/// All rows that may rank, and as few others as the index allows.
+/// Looks through all rules that may rank, and as few others as the index allows; reads those that do.
 ///
-/// [`Likeness::of`](crate::likeness::Likeness::of) says nothing of a rule from another machine, or about calls of
-/// another collective or more than so many buckets away from every key. So the rows of this machine under each
-/// collective asked about, within so many buckets of a key, with those about variables and failures, leave out
-/// none that would rank.
-fn candidates(
+/// Rules of another machine are never recalled, and [`Likeness::of`](crate::likeness::Likeness::of) says nothing of
+/// calls of another collective or more than so many buckets away from every key. So the rows of this machine
+/// under each collective asked about, within so many buckets of a key, with those about variables and failures,
+/// leave out none that would rank.
+fn recall(
     rows: &mut dyn Rows,
     source: Source,
     query: &Query,
-) -> Result<Vec<Candidate>, MemoryError> {
+) -> Result<Vec<Recalled>, MemoryError> {
     let place = machine(&query.context);
-    let mut found = Vec::new();
-    let here = Select {
+    let all = Select::all(Kind::Rule, source);
+    let topic = |topic| Select {
         place: Some(&place),
-        ..Select::all(Kind::Rule, source)
+        topic: Some(topic),
+        ..all.clone()
     };
-    for topic in [VARIABLE, FAILURE] {
-        found.extend(rows.find(&Select {
-            topic: Some(topic),
-            ..here.clone()
-        })?);
+    let windows = crate::recall::windows(&query.keys);
+    let windows: Vec<_> = windows
+        .into_iter()
+        .map(|(collective, buckets)| (collective.to_string(), buckets))
+        .collect();
+    let mut selects = vec![topic(VARIABLE), topic(FAILURE)];
+    selects.extend(windows.iter().map(|(collective, buckets)| Select {
+        buckets: Some(buckets.clone()),
+        ..topic(collective)
+    }));
+    let mut shortlist = Shortlist::new(query);
+    for select in &selects {
+        rows.scan(select, &mut |id, opposed, signature| {
+            let signature =
+                Signature::unpack(signature).map_err(|error| MemoryError::Malformed {
+                    kind: Kind::Rule.word(),
+                    id: id.to_owned(),
+                    error,
+                })?;
+            shortlist.offer(id, opposed, &signature);
+            Ok(())
+        })?;
     }
-    for (collective, buckets) in crate::recall::windows(&query.keys) {
-        found.extend(rows.find(&Select {
-            topic: Some(&collective.to_string()),
-            buckets: Some(buckets),
-            ..here.clone()
-        })?);
+    let mut recalled = Vec::new();
+    for listed in shortlist.finish() {
+        if let Some(rule) = filing::find_rule(rows, source, &listed.id)? {
+            recalled.extend(listed.recalled(query, rule));
+        }
     }
-    let candidate = |found: &crate::rows::Found| {
-        Ok(Candidate {
-            rule: RuleRecord::read(found)?,
-            opposed: found.opposed,
-        })
-    };
-    found.iter().map(candidate).collect()
+    Ok(recalled)
 }

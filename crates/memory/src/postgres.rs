@@ -1,15 +1,21 @@
 //! A memory in PostgreSQL, for a team.
 //!
-//! Two tables in the schema that the connection's search path names first. A call blocks its thread and must not be
+//! Two tables in the schema that the connection's search path names first. With `sslmode=require` in the address the
+//! connection is encrypted and the server's certificate checked; else it is neither. A call blocks its thread and must not be
 //! made from inside an asynchronous runtime's.
 
 use std::error::Error as _;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use postgres::config::{Host, SslMode};
 use postgres::types::ToSql;
 use postgres::{Client, Config, IsolationLevel, NoTls, Statement, Transaction};
+
+use rustls::ClientConfig;
+use rustls_platform_verifier::BuilderVerifierExt;
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::MemoryError;
 use crate::rows::{
@@ -43,11 +49,6 @@ impl PostgresMemory {
         };
         let mut config =
             Config::from_str(url).map_err(|_| wrong("not an address of PostgreSQL".to_owned()))?;
-        if config.get_ssl_mode() == SslMode::Require {
-            return Err(wrong(
-                "sslmode=require: this program speaks no TLS to databases".to_owned(),
-            ));
-        }
         if let (None, Some(password)) = (config.get_password(), password) {
             config.password(password);
         }
@@ -55,7 +56,12 @@ impl PostgresMemory {
             config.connect_timeout(CONNECT);
         }
         config.application_name("ccl-agent");
-        let client = config.connect(NoTls).map_err(|e| refused(&place, &e))?;
+        let client = match config.get_ssl_mode() {
+            SslMode::Require => config.connect(tls().map_err(wrong)?),
+            // Nobody asked, and a server's own certificate is seldom one to be trusted.
+            _ => config.connect(NoTls),
+        };
+        let client = client.map_err(|e| refused(&place, &e))?;
         let mut memory = Self { client, place };
         memory.migrate()?;
         Ok(memory)
@@ -104,6 +110,16 @@ impl PostgresMemory {
         }
         Ok(())
     }
+}
+
+/// TLS with the certificates that this machine trusts: its own store, or what `SSL_CERT_FILE` names.
+fn tls() -> Result<MakeRustlsConnect, String> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .and_then(BuilderVerifierExt::with_platform_verifier)
+        .map_err(|error| format!("sslmode=require: {error}"))?;
+    Ok(MakeRustlsConnect::new(config.with_no_client_auth()))
 }
 
 /// The address as it may be shown; of one that cannot be read, nothing but its kind.
@@ -202,7 +218,7 @@ fn parameters<'a>(values: &'a [Value<'a>]) -> Vec<&'a (dyn ToSql + Sync)> {
 
 impl Rows for Open<'_> {
     fn find(&mut self, select: &Select) -> Result<Vec<Found>, MemoryError> {
-        let (sql, values) = select.sql();
+        let (sql, values) = select.rows();
         let rows = self
             .transaction
             .query(&sql, &parameters(&values))
@@ -218,6 +234,23 @@ impl Rows for Open<'_> {
         // The server's order follows its language.
         found.sort_by(|a, b| a.id.cmp(&b.id));
         Ok(found)
+    }
+
+    fn scan(
+        &mut self,
+        select: &Select,
+        each: &mut dyn FnMut(&str, u32, &str) -> Result<(), MemoryError>,
+    ) -> Result<(), MemoryError> {
+        let (sql, values) = select.signatures();
+        let rows = self
+            .transaction
+            .query(&sql, &parameters(&values))
+            .map_err(|e| refused(self.place, &e))?;
+        for row in &rows {
+            let opposed = u32::try_from(row.get::<_, i64>(1)).unwrap_or(u32::MAX);
+            each(row.get(0), opposed, row.get(2))?;
+        }
+        Ok(())
     }
 
     fn put(&mut self, row: &Row) -> Result<(), MemoryError> {

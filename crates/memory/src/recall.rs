@@ -1,11 +1,12 @@
-//! Which rules are worth hearing here, in which order, and why: one function over candidate rows, so that every
-//! store recalls the same.
+//! Which rules are worth hearing here, in which order, and why: one function for every store, so that all
+//! recall the same.
 //!
 //! A rule's score is the product of how alike the places are ([`Likeness`](crate::likeness)) and of how far it can
 //! be trusted: the mean of a Beta distribution that begins with one success and one failure (Laplace's rule of
 //! succession), to which runs that came to the rule count as successes, and runs that found otherwise, or came to
 //! the opposite, as failures. So rules that contradict each other both lose, until runs decide.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use ccl_core::{Collective, ContextSignature, Interval, Source, TaskKey};
@@ -13,6 +14,8 @@ use jiff::civil::Date;
 use serde::Serialize;
 
 use crate::likeness::{Likeness, MOST_BUCKETS};
+use crate::place::machine;
+use crate::signature::Signature;
 use crate::{Change, RuleKind, RuleRecord};
 
 /// A rule below this likeness is not recalled.
@@ -35,46 +38,13 @@ pub struct Query {
     pub limit: usize,
 }
 
-/// A row that may rank: a rule, and how much speaks against it.
+/// A rule that may rank, and how much speaks against it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Candidate {
     /// The rule.
     pub rule: RuleRecord,
     /// Runs that came to a rule that contradicts it.
     pub opposed: u32,
-}
-
-impl Candidate {
-    /// The chance that the rule holds where it was learnt, 0..=1.
-    pub fn confidence(&self) -> f64 {
-        let (wins, against) = (f64::from(self.rule.wins), f64::from(self.against()));
-        (wins + 1.0) / (wins + against + 2.0)
-    }
-
-    fn against(&self) -> u32 {
-        self.rule.losses.saturating_add(self.opposed)
-    }
-
-    fn confidence_in_words(&self) -> String {
-        let runs = |n: u32| match n {
-            1 => "1 run".to_owned(),
-            n => format!("{n} runs"),
-        };
-        let mut words = match self.rule.wins {
-            0 => "no run came to it".to_owned(),
-            n => format!("{} came to it", runs(n)),
-        };
-        if self.rule.losses > 0 {
-            words.push_str(&format!(", {} found otherwise", runs(self.rule.losses)));
-        }
-        if self.opposed > 0 {
-            words.push_str(&format!(", {} came to the opposite", runs(self.opposed)));
-        }
-        if self.rule.is_unconfirmed() {
-            words.push_str(", generalised and not confirmed");
-        }
-        format!("{words}: confidence {:.2}", self.confidence())
-    }
 }
 
 /// A rule that was recalled.
@@ -151,62 +121,167 @@ impl Prior {
     }
 }
 
-/// Ranks candidates for a query: best score first, equal ones by name.
-pub fn rank(query: &Query, candidates: Vec<Candidate>) -> Vec<Recalled> {
-    let mut ranked: Vec<(f64, f64, Option<TaskKey>, String, Candidate)> = candidates
-        .into_iter()
-        .filter(|c| query.kind.is_none_or(|kind| c.rule.kind == kind))
-        .filter(|c| c.rule.expires.is_none_or(|last| query.today <= last))
-        .filter_map(|candidate| {
-            let likeness = best_likeness(&candidate.rule, query)?;
-            let (weight, key) = (likeness.weight(), likeness.key());
-            let score = weight * candidate.confidence();
-            (weight >= LEAST_LIKENESS).then(|| (score, weight, key, candidate.rule.id(), candidate))
-        })
-        .collect();
-    ranked.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.3.cmp(&b.3)));
-    ranked.truncate(query.limit);
-    let recalled = ranked
-        .into_iter()
-        .filter_map(|(score, weight, key, _, candidate)| {
-            let words = Likeness::of(&candidate.rule, &query.context, key)?.in_words();
-            let words = words.join("; ");
-            Some(Recalled {
-                key,
-                likeness: weight,
-                confidence: candidate.confidence(),
-                score,
-                against: candidate.against(),
-                reasons: format!(
-                    "{words}: weight {weight:.2}; {}",
-                    candidate.confidence_in_words()
-                ),
-                rule: candidate.rule,
-            })
+/// Ranks rules for a query: best score first, equal ones by name.
+pub fn rank(query: &Query, candidates: &[Candidate]) -> Vec<Recalled> {
+    let machine = machine(&query.context);
+    let mut shortlist = Shortlist::new(query);
+    let of_machine = candidates
+        .iter()
+        .filter(|c| crate::place::machine(&c.rule.context) == machine);
+    let named: BTreeMap<String, &Candidate> = of_machine.map(|c| (c.rule.id(), c)).collect();
+    for (id, candidate) in &named {
+        shortlist.offer(id, candidate.opposed, &Signature::of(&candidate.rule));
+    }
+    let listed = shortlist.finish().into_iter();
+    let told = listed.filter_map(|l| l.recalled(query, named.get(&l.id)?.rule.clone()));
+    told.collect()
+}
+
+/// The best of what was offered so far, by what ranking needs to know and no more.
+pub(crate) struct Shortlist<'a> {
+    query: &'a Query,
+    best: Vec<Listed>,
+    /// The least that still ranks.
+    bar: f64,
+}
+
+/// A rule of the list, by name.
+pub(crate) struct Listed {
+    pub(crate) id: String,
+    score: f64,
+    likeness: f64,
+    key: Option<TaskKey>,
+    opposed: u32,
+}
+
+impl<'a> Shortlist<'a> {
+    pub(crate) fn new(query: &'a Query) -> Self {
+        Self {
+            query,
+            best: Vec::new(),
+            bar: 0.0,
+        }
+    }
+
+    /// Considers a rule of the query's machine.
+    pub(crate) fn offer(&mut self, id: &str, opposed: u32, rule: &Signature) {
+        let query = self.query;
+        let is_wanted = query.kind.is_none_or(|kind| rule.kind == kind)
+            && rule.expires.is_none_or(|last| query.today <= last);
+        if !is_wanted {
+            return;
+        }
+        let Some(likeness) = best_likeness(rule, query) else {
+            return;
+        };
+        let weight = likeness.weight();
+        let score = weight * confidence(rule.wins, rule.losses.saturating_add(opposed));
+        if weight < LEAST_LIKENESS || score < self.bar {
+            return;
+        }
+        self.best.push(Listed {
+            id: id.to_owned(),
+            score,
+            likeness: weight,
+            key: likeness.key(),
+            opposed,
         });
-    recalled.collect()
+        if self.best.len() > 2 * query.limit + 1 {
+            self.prune();
+        }
+    }
+
+    fn prune(&mut self) {
+        self.best
+            .sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.id.cmp(&b.id)));
+        self.best.truncate(self.query.limit);
+        if let Some(last) = self.best.get(self.query.limit.saturating_sub(1)) {
+            self.bar = last.score;
+        }
+    }
+
+    /// The best, best first.
+    pub(crate) fn finish(mut self) -> Vec<Listed> {
+        self.prune();
+        self.best
+    }
+}
+
+impl Listed {
+    /// With the rule of this name, and why it is here.
+    pub(crate) fn recalled(&self, query: &Query, rule: RuleRecord) -> Option<Recalled> {
+        let signature = Signature::of(&rule);
+        let words = Likeness::of(&signature, &query.context, self.key)?.in_words();
+        let weight = self.likeness;
+        let reasons = format!(
+            "{}: weight {weight:.2}; {}",
+            words.join("; "),
+            confidence_in_words(&rule, self.opposed)
+        );
+        let against = rule.losses.saturating_add(self.opposed);
+        Some(Recalled {
+            key: self.key,
+            likeness: weight,
+            confidence: confidence(rule.wins, against),
+            score: self.score,
+            against,
+            reasons,
+            rule,
+        })
+    }
+}
+
+/// The chance that a rule holds where it was learnt, 0..=1.
+fn confidence(wins: u32, against: u32) -> f64 {
+    let (wins, against) = (f64::from(wins), f64::from(against));
+    (wins + 1.0) / (wins + against + 2.0)
+}
+
+fn confidence_in_words(rule: &RuleRecord, opposed: u32) -> String {
+    let runs = |n: u32| match n {
+        1 => "1 run".to_owned(),
+        n => format!("{n} runs"),
+    };
+    let mut words = match rule.wins {
+        0 => "no run came to it".to_owned(),
+        n => format!("{} came to it", runs(n)),
+    };
+    if rule.losses > 0 {
+        words.push_str(&format!(", {} found otherwise", runs(rule.losses)));
+    }
+    if opposed > 0 {
+        words.push_str(&format!(", {} came to the opposite", runs(opposed)));
+    }
+    if rule.is_unconfirmed() {
+        words.push_str(", generalised and not confirmed");
+    }
+    let confidence = confidence(rule.wins, rule.losses.saturating_add(opposed));
+    format!("{words}: confidence {confidence:.2}")
 }
 
 /// Of the job's keys the one most like the rule's, the first of equals.
-fn best_likeness<'a>(rule: &'a RuleRecord, query: &'a Query) -> Option<Likeness<'a>> {
+fn best_likeness<'a>(rule: &'a Signature<'a>, query: &'a Query) -> Option<Likeness<'a>> {
     let here = &query.context;
-    if rule.call().is_none() {
+    if rule.key.is_none() {
         return Likeness::of(rule, here, None);
     }
-    let mut best: Option<Likeness> = None;
+    let mut best: Option<(f64, Likeness)> = None;
     for &key in &query.keys {
         let Some(found) = Likeness::of(rule, here, Some(key)) else {
             continue;
         };
-        let better = |best: &Likeness| match found.weight().total_cmp(&best.weight()) {
-            std::cmp::Ordering::Equal => found.key() < best.key(),
-            order => order.is_gt(),
-        };
-        if best.as_ref().is_none_or(better) {
-            best = Some(found);
+        let weight = found.weight();
+        let is_better = best
+            .as_ref()
+            .is_none_or(|(most, best)| match weight.total_cmp(most) {
+                std::cmp::Ordering::Equal => found.key() < best.key(),
+                order => order.is_gt(),
+            });
+        if is_better {
+            best = Some((weight, found));
         }
     }
-    best
+    best.map(|(_, likeness)| likeness)
 }
 
 /// The buckets of each collective in which a rule may rank for one of these keys: disjoint, none left out.
@@ -229,3 +304,6 @@ pub(crate) fn windows(keys: &[TaskKey]) -> Vec<(Collective, RangeInclusive<u8>)>
     }
     windows
 }
+
+#[cfg(test)]
+mod tests;

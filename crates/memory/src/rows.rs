@@ -21,10 +21,12 @@ pub(crate) const MIGRATIONS: [&str; 1] = ["
         bucket BIGINT NOT NULL,
         subject TEXT NOT NULL,
         opposed BIGINT NOT NULL,
+        signature TEXT NOT NULL,
         body TEXT NOT NULL,
         PRIMARY KEY (kind, source, id)
     );
-    CREATE INDEX ccl_agent_record_by_place ON ccl_agent_record (kind, source, place, topic, bucket);
+    CREATE INDEX ccl_agent_record_by_place ON ccl_agent_record
+        (kind, source, place, topic, bucket, opposed, signature, id);
     CREATE INDEX ccl_agent_record_by_subject ON ccl_agent_record (kind, source, subject);
 "];
 
@@ -117,6 +119,8 @@ pub struct Row {
     pub subject: String,
     /// Runs that came to a rule that contradicts this one.
     pub opposed: u32,
+    /// What ranking needs to know of a rule; empty for anything else.
+    pub signature: String,
     /// The record, as JSON.
     pub body: String,
 }
@@ -147,15 +151,23 @@ impl<'a> Select<'a> {
         }
     }
 
-    /// The statement and what its parameters are, in order.
-    pub fn sql(&self) -> (String, Vec<Value<'a>>) {
+    /// The statement that reads whole rows, and what its parameters are, in order.
+    pub fn rows(&self) -> (String, Vec<Value<'a>>) {
+        self.sql("id, opposed, body")
+    }
+
+    /// The same for what is beside the index: name, opposition and signature.
+    pub fn signatures(&self) -> (String, Vec<Value<'a>>) {
+        self.sql("id, opposed, signature")
+    }
+
+    fn sql(&self, columns: &str) -> (String, Vec<Value<'a>>) {
         let mut values = vec![
             Value::Text(self.kind.word()),
             Value::Text(self.origin.word()),
         ];
         let mut sql =
-            "SELECT id, opposed, body FROM ccl_agent_record WHERE kind = $1 AND source = $2"
-                .to_owned();
+            format!("SELECT {columns} FROM ccl_agent_record WHERE kind = $1 AND source = $2");
         let mut and = |column: &str, relation: &str, value: Value<'a>| {
             values.push(value);
             sql.push_str(&format!(" AND {column} {relation} ${}", values.len()));
@@ -180,10 +192,11 @@ impl<'a> Select<'a> {
 
 /// Writes a row, or writes it anew.
 pub(crate) const PUT: &str = "
-    INSERT INTO ccl_agent_record (kind, source, id, place, topic, bucket, subject, opposed, body)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    INSERT INTO ccl_agent_record (kind, source, id, place, topic, bucket, subject, opposed, signature, body)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
     ON CONFLICT (kind, source, id) DO UPDATE SET place = excluded.place, topic = excluded.topic,
-        bucket = excluded.bucket, subject = excluded.subject, opposed = excluded.opposed, body = excluded.body";
+        bucket = excluded.bucket, subject = excluded.subject, opposed = excluded.opposed,
+        signature = excluded.signature, body = excluded.body";
 
 /// Removes a row.
 pub(crate) const REMOVE: &str =
@@ -198,7 +211,7 @@ pub enum Value<'a> {
 
 impl Row {
     /// The parameters of [`PUT`].
-    pub(crate) fn values(&self) -> [Value<'_>; 9] {
+    pub(crate) fn values(&self) -> [Value<'_>; 10] {
         [
             Value::Text(self.kind.word()),
             Value::Text(self.origin.word()),
@@ -208,6 +221,7 @@ impl Row {
             Value::Number(i64::from(self.bucket)),
             Value::Text(&self.subject),
             Value::Number(i64::from(self.opposed)),
+            Value::Text(&self.signature),
             Value::Text(&self.body),
         ]
     }
@@ -225,6 +239,12 @@ pub struct Found {
 pub trait Rows {
     /// The rows that are selected, ordered by their ids, byte by byte.
     fn find(&mut self, select: &Select) -> Result<Vec<Found>, MemoryError>;
+    /// Names, oppositions and signatures of the rows that are selected, in any order.
+    fn scan(
+        &mut self,
+        select: &Select,
+        each: &mut dyn FnMut(&str, u32, &str) -> Result<(), MemoryError>,
+    ) -> Result<(), MemoryError>;
     /// Writes a row; one of its kind, source and id is replaced.
     fn put(&mut self, row: &Row) -> Result<(), MemoryError>;
     /// Removes a row; whether there was one.

@@ -172,7 +172,7 @@ struct Open<'a> {
 
 impl Rows for Open<'_> {
     fn find(&mut self, select: &Select) -> Result<Vec<Found>, MemoryError> {
-        let (sql, values) = select.sql();
+        let (sql, values) = select.rows();
         let find = || -> rusqlite::Result<Vec<Found>> {
             let mut statement = self.connection.prepare_cached(&sql)?;
             let rows = statement.query_map(params_from_iter(values), |row| {
@@ -187,6 +187,23 @@ impl Rows for Open<'_> {
         let mut found = find().map_err(|e| refused(self.place, &e))?;
         found.sort_by(|a, b| a.id.cmp(&b.id));
         Ok(found)
+    }
+
+    fn scan(
+        &mut self,
+        select: &Select,
+        each: &mut dyn FnMut(&str, u32, &str) -> Result<(), MemoryError>,
+    ) -> Result<(), MemoryError> {
+        let (sql, values) = select.signatures();
+        let said = |error: rusqlite::Error| refused(self.place, &error);
+        let mut statement = self.connection.prepare_cached(&sql).map_err(said)?;
+        let mut rows = statement.query(params_from_iter(values)).map_err(said)?;
+        while let Some(row) = rows.next().map_err(said)? {
+            let text = |index| row.get_ref(index)?.as_str().map_err(rusqlite::Error::from);
+            let opposed = row.get(1).map_err(said)?;
+            each(text(0).map_err(said)?, opposed, text(2).map_err(said)?)?;
+        }
+        Ok(())
     }
 
     fn put(&mut self, row: &Row) -> Result<(), MemoryError> {
@@ -207,5 +224,78 @@ impl Rows for Open<'_> {
                 .execute(params_from_iter(values))
         };
         Ok(remove().map_err(|e| refused(self.place, &e))? > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ccl_core::Source;
+
+    use super::*;
+
+    /// Every lookup but that of a whole kind finds its rows by an index, and none reads the whole table.
+    #[test]
+    fn lookups_use_an_index() {
+        let memory = SqliteMemory::in_memory().unwrap();
+        let all = Select::all(Kind::Rule, Source::Measured);
+        let near = Select {
+            place: Some("A40 Pcie"),
+            topic: Some("AllReduce"),
+            buckets: Some(10..=16),
+            ..all.clone()
+        };
+        let failures = Select {
+            buckets: None,
+            topic: Some("failure"),
+            ..near.clone()
+        };
+        let of_subject = Select {
+            subject: Some("run"),
+            ..all.clone()
+        };
+        let named = Select {
+            id: Some("rule"),
+            ..all.clone()
+        };
+        let (sql, _) = near.signatures();
+        let plan: String = memory
+            .connection
+            .query_row(
+                &format!("EXPLAIN QUERY PLAN {sql}"),
+                params_from_iter(near.signatures().1),
+                |row| row.get(3),
+            )
+            .unwrap();
+        assert!(plan.contains("COVERING INDEX"), "{plan}");
+        for (select, expected) in [
+            (
+                near,
+                "record_by_place (kind=? AND source=? AND place=? AND topic=? AND bucket>? AND bucket<?)",
+            ),
+            (
+                failures,
+                "record_by_place (kind=? AND source=? AND place=? AND topic=?)",
+            ),
+            (
+                of_subject,
+                "record_by_subject (kind=? AND source=? AND subject=?)",
+            ),
+            (named, "(kind=? AND source=? AND id=?)"),
+            (all, "(kind=? AND source=?)"),
+        ] {
+            let (sql, values) = select.rows();
+            let plan: String = memory
+                .connection
+                .query_row(
+                    &format!("EXPLAIN QUERY PLAN {sql}"),
+                    params_from_iter(values),
+                    |row| row.get(3),
+                )
+                .unwrap();
+            assert!(
+                plan.starts_with("SEARCH") && plan.ends_with(expected),
+                "{plan}"
+            );
+        }
     }
 }

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 
 use crate::place::machine;
 use crate::rows::{Found, Kind, Origin, Row};
+use crate::signature::Signature;
 use crate::{
     Change, DocumentRecord, EvidenceRecord, ImportanceRecord, MemoryError, RuleRecord, RunRecord,
     ScoreRecord, SurrogateRecord, TrialRecord, contradiction,
@@ -30,14 +31,21 @@ pub(crate) trait Stored: Serialize + DeserializeOwned {
     /// What it is looked up by, the rest left as it is.
     fn fill(&self, row: &mut Row);
 
+    /// What ranking needs to know of it.
+    fn signature(&self) -> Result<String, serde_json::Error> {
+        Ok(String::new())
+    }
+
     /// The row.
     fn row(&self) -> Result<Row, MemoryError> {
         let id = self.id();
-        let body = serde_json::to_string(self).map_err(|error| MemoryError::Malformed {
+        let malformed = |error| MemoryError::Malformed {
             kind: Self::KIND.word(),
             id: id.clone(),
             error,
-        })?;
+        };
+        let body = serde_json::to_string(self).map_err(malformed)?;
+        let signature = self.signature().map_err(malformed)?;
         let mut row = Row {
             kind: Self::KIND,
             origin: self.origin(),
@@ -47,6 +55,7 @@ pub(crate) trait Stored: Serialize + DeserializeOwned {
             bucket: 0,
             subject: String::new(),
             opposed: 0,
+            signature,
             body,
         };
         self.fill(&mut row);
@@ -65,6 +74,10 @@ pub(crate) trait Stored: Serialize + DeserializeOwned {
 
 impl Stored for RuleRecord {
     const KIND: Kind = Kind::Rule;
+
+    fn signature(&self) -> Result<String, serde_json::Error> {
+        Signature::of(self).pack()
+    }
 
     fn id(&self) -> String {
         Self::id(self)

@@ -52,10 +52,18 @@ pub fn read_lines(file: &Path, from: &mut dyn BufRead) -> Result<Vec<Record>, Me
         if line.trim().is_empty() {
             continue;
         }
-        let record = serde_json::from_str(&line).map_err(|error| MemoryError::Line {
-            file: file.to_owned(),
-            line: index + 1,
-            error,
+        let record = serde_json::from_str(&line).map_err(|error| {
+            // It names the place itself, taking the line to be a whole file.
+            let said = error.to_string();
+            let reason = said
+                .rsplit_once(" at line ")
+                .map_or(&*said, |(what, _)| what);
+            MemoryError::Line {
+                file: file.to_owned(),
+                line: index + 1,
+                column: error.column(),
+                reason: reason.to_owned(),
+            }
         })?;
         records.push(record);
     }

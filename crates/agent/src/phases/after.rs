@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ccl_core::{Outcome, StoppedBecause, TraceEvent, Verdict};
+use ccl_core::{Interval, Outcome, StoppedBecause, TraceEvent, Verdict};
 use ccl_memory::{Change, RuleKind, RuleRecord};
 
 use super::online::Stop;
@@ -30,7 +30,8 @@ impl Tuner<'_> {
         self.testbed.leave(&last)?;
         // What was confirmed together with an environment is not known to help without it.
         let is_restarted = !self.incumbent.environment.variables.is_empty();
-        let rules = self.distil(is_faster && !is_restarted)?;
+        let own = self.environment_rule(&found);
+        let rules = self.distil(is_faster && !is_restarted, own)?;
         let oracle = if self.options.oracle {
             Some(oracle(
                 self.testbed,
@@ -116,8 +117,13 @@ impl Tuner<'_> {
     }
 
     /// Rules with provenance: positive ones only for what the verdict confirmed.
-    fn distil(&mut self, confirmed: bool) -> Result<Vec<RuleRecord>, RunError> {
+    fn distil(
+        &mut self,
+        confirmed: bool,
+        of_environment: Option<RuleRecord>,
+    ) -> Result<Vec<RuleRecord>, RunError> {
         let mut rules = self.failed.clone();
+        rules.extend(of_environment);
         for tried in &self.tried {
             if self.is_suspect(tried.candidate.key, &tried.candidate.choice) {
                 continue;
@@ -168,6 +174,38 @@ impl Tuner<'_> {
             evidence: hypothesis.map_or_else(Vec::new, |h| h.evidence.clone()),
             ..RuleRecord::new(kind, context, change, source, &self.run_id)
         }
+    }
+
+    /// A variable that the verdict confirmed. How much of the gain is its own is known only where nothing else was
+    /// changed.
+    fn environment_rule(&self, found: &Comparison) -> Option<RuleRecord> {
+        let variables = &self.incumbent.environment.variables;
+        let mut variables = variables.iter();
+        let (Some((name, value)), None) = (variables.next(), variables.next()) else {
+            return None;
+        };
+        if found.verdict != Verdict::Faster {
+            return None;
+        }
+        let own = self.testbed.restart_terms().map(|terms| terms.own);
+        let change = Change::Variable {
+            name: name.clone(),
+            value: value.clone(),
+            against: own.and_then(|own| own.get(name).map(str::to_owned)),
+        };
+        let speedup = found.speedup;
+        let is_alone = self.incumbent.policy.rules.is_empty();
+        let ratio = is_alone.then(|| Interval {
+            median: 1.0 / speedup.median,
+            ci95: [1.0 / speedup.ci95[1], 1.0 / speedup.ci95[0]],
+        });
+        let source = self.testbed.describe().source;
+        let context = self.situation.context.clone();
+        Some(RuleRecord {
+            ratio,
+            pairs: found.pairs,
+            ..RuleRecord::new(RuleKind::Positive, context, change, source, &self.run_id)
+        })
     }
 
     fn is_in_best(&self, tried: &Tried) -> bool {

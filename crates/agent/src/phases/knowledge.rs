@@ -1,7 +1,7 @@
 //! What is known before and beside the measurements: knowledge, remembered rules, and the plan.
 
 use ccl_core::{Hypothesis, TraceEvent};
-use ccl_memory::{KnowledgeError, Passage, Recalled, RuleRecord};
+use ccl_memory::{Change, KnowledgeError, Passage, Recalled, RuleRecord};
 
 use crate::mind::Mind;
 use crate::tuner::{RunError, Tuner};
@@ -72,9 +72,11 @@ impl Tuner<'_> {
     }
 
     /// Rules of earlier runs that say something about keys of this job: as they stand where nothing differs,
-    /// and with less of their effect elsewhere.
+    /// and with less of their effect elsewhere. Those of neighbouring places come last: what is kept by their word
+    /// may stand in the way of what is best here.
     pub(super) fn remembered_hypotheses(&self) -> Vec<Hypothesis> {
-        let recalled = self.remembered.rules.iter();
+        let is_heard = |r: &&Recalled| self.hears_neighbours || !self.is_neighbour(r);
+        let recalled = self.remembered.rules.iter().filter(is_heard);
         let hypothesis = |recalled: &Recalled| {
             let share = recalled.expected_share();
             let key = self.situation.key(recalled.key?)?;
@@ -129,5 +131,44 @@ impl Tuner<'_> {
             )
         });
         helped.chain(failed).collect()
+    }
+
+    /// Variables of the whole job that helped in earlier runs, the surest first: name, value and why.
+    pub(super) fn remembered_variables(&self) -> Vec<(String, String, String)> {
+        let mut recalled: Vec<&Recalled> = self.remembered.rules.iter().collect();
+        recalled.sort_by(|a, b| b.score.total_cmp(&a.score));
+        let worth = recalled
+            .into_iter()
+            .filter(|r| r.expected_share() >= WORTH_HEARING);
+        let variable = |recalled: &Recalled| match &recalled.rule.change {
+            Change::Variable { name, value, .. } => {
+                let rule = &recalled.rule;
+                let because = format!(
+                    "{}, run {}; {}",
+                    rule.statement(),
+                    rule.run_id,
+                    recalled.reasons
+                );
+                Some((name.clone(), value.clone(), because))
+            }
+            Change::Call { .. } => None,
+        };
+        worth.filter_map(variable).collect()
+    }
+
+    /// Whether a rule was learnt of other calls than those it speaks about here, or with another release.
+    fn is_neighbour(&self, recalled: &Recalled) -> bool {
+        let rule = &recalled.rule;
+        let same_calls = rule.call().map(|(key, _)| key) == recalled.key;
+        !(same_calls && rule.context.is_related_to(&self.situation.context))
+    }
+
+    /// Nothing else is worth trying any more: rules of neighbouring places are heard from now on. Whether there
+    /// are any, and so there may be something now.
+    pub(super) fn hear_neighbours(&mut self) -> bool {
+        let rules = &self.remembered.rules;
+        let is_new = !self.hears_neighbours && rules.iter().any(|r| self.is_neighbour(r));
+        self.hears_neighbours = true;
+        is_new
     }
 }

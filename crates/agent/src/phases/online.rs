@@ -49,7 +49,7 @@ impl Tuner<'_> {
             match self.next_proposals() {
                 Next::Round(proposals, because) => self.try_round(proposals, because)?,
                 Next::GoOn => self.go_on()?,
-                Next::Nothing(_) if self.forget_earlier_runs()? => {}
+                Next::Nothing(_) if self.forget_earlier_runs()? || self.hear_neighbours() => {}
                 // The model may still think, or see something in what was tried since.
                 Next::Nothing(_) if self.hear_last()? => {}
                 Next::Nothing(left) => {

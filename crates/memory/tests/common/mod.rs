@@ -124,11 +124,24 @@ pub fn rule(source: Source, rng: &mut impl Rng) -> RuleRecord {
     }
 }
 
+/// Rules, of which every tenth says the opposite of the one before it.
 pub fn rules(count: usize, seed: u64) -> Vec<RuleRecord> {
     let mut rng = rng(seed);
-    (0..count)
-        .map(|_| rule(Source::Measured, &mut rng))
-        .collect()
+    let mut rules: Vec<RuleRecord> = Vec::new();
+    while rules.len() < count {
+        let mut next = rule(Source::Measured, &mut rng);
+        if let Some(last) = rules.last().filter(|_| rules.len() % 10 == 9) {
+            next.kind = match last.kind {
+                RuleKind::Positive => RuleKind::Avoid,
+                RuleKind::Avoid => RuleKind::Positive,
+            };
+            next.context = last.context.clone();
+            next.change = last.change.clone();
+            next.failure = None;
+        }
+        rules.push(next);
+    }
+    rules
 }
 
 /// What a job with some keys asks.

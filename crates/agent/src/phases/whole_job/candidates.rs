@@ -1,8 +1,8 @@
 //! Which environments are worth a restart: what was advised, and single moves that the simulator likes.
 //!
 //! A move changes one variable that the testbed can restart with to one of the catalogue's levels, beside what
-//! the job sets itself. Advice comes first and needs no opinion of the simulator: it rests on what was
-//! seen of this machine. Of a variable that nobody advised only the best level goes in. Where the
+//! the job sets itself. What an earlier run found to help comes first, then advice; neither needs an opinion of
+//! the simulator, for they rest on what was seen of this machine. Of a variable that nobody advised only the best level goes in. Where the
 //! simulator does not know the workload, or may not be asked, there are no moves.
 //!
 //! The policy found per call goes along, less the choices that would keep NCCL from a better one of its own
@@ -32,11 +32,21 @@ impl Tuner<'_> {
     pub(super) fn environments(&self, terms: &RestartTerms) -> Vec<Planned> {
         let mut planned: Vec<Planned> = Vec::new();
         let mut advised: BTreeSet<String> = BTreeSet::new();
+        for (variable, value, because) in self.remembered_variables() {
+            let environment = set(&variable, &value);
+            if !self.can_be_tried(&environment, terms) || !advised.insert(variable) {
+                continue;
+            }
+            let (configuration, ratio) = self.beside_policy(environment, terms);
+            let mechanism = Some("remembered".to_owned());
+            planned.push(self.planned(configuration, because, mechanism, ratio));
+        }
         let of_llm = self.advice.iter().filter(|a| a.mechanism == LANGUAGE_MODEL);
         let advised_by_both = self.rule_mind.advise(&self.situation).into_iter();
         for advice in advised_by_both.chain(of_llm.cloned()) {
             let environment = set(&advice.variable, &advice.value);
-            if !self.can_be_tried(&environment, terms) {
+            let is_planned = |p: &Planned| p.configuration.environment == environment;
+            if !self.can_be_tried(&environment, terms) || planned.iter().any(is_planned) {
                 continue;
             }
             if !advised.insert(advice.variable) {
