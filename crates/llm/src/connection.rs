@@ -185,11 +185,11 @@ impl Connection {
         let mut broken = None;
         let came = self.transport.post(&post, &mut |status, bytes| {
             first_byte.get_or_insert_with(|| self.pace.now());
-            if (200..300).contains(&status) {
-                if let Err(error) = read.piece(bytes) {
-                    broken = Some(error);
-                    return ControlFlow::Break(());
-                }
+            if (200..300).contains(&status)
+                && let Err(error) = read.piece(bytes)
+            {
+                broken = Some(error);
+                return ControlFlow::Break(());
             }
             ControlFlow::Continue(())
         });

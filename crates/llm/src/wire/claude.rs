@@ -197,10 +197,10 @@ fn messages(conversation: &[Message]) -> Vec<Value> {
 }
 
 fn said(turn: &Turn) -> Vec<Value> {
-    if let Some(State { wire, content }) = &turn.state {
-        if wire == STATE {
-            return content.as_array().cloned().unwrap_or_default();
-        }
+    if let Some(State { wire, content }) = &turn.state
+        && wire == STATE
+    {
+        return content.as_array().cloned().unwrap_or_default();
     }
     let mut blocks = Vec::new();
     if !turn.text.is_empty() {

@@ -194,10 +194,10 @@ fn contents(conversation: &[Message]) -> Vec<Value> {
 }
 
 fn said(turn: &Turn) -> Vec<Value> {
-    if let Some(State { wire, content }) = &turn.state {
-        if wire == STATE {
-            return content.as_array().cloned().unwrap_or_default();
-        }
+    if let Some(State { wire, content }) = &turn.state
+        && wire == STATE
+    {
+        return content.as_array().cloned().unwrap_or_default();
     }
     let mut parts = Vec::new();
     if !turn.text.is_empty() {

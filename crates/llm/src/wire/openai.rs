@@ -65,10 +65,10 @@ impl Wire for OpenAi {
             };
             body[name] = json!(tokens);
         }
-        if let Some(temperature) = given.temperature {
-            if !(is_original && is_reasoning(model)) {
-                body["temperature"] = json!(temperature);
-            }
+        if let Some(temperature) = given.temperature
+            && !(is_original && is_reasoning(model))
+        {
+            body["temperature"] = json!(temperature);
         }
         if let Some(seed) = given.seed {
             body["seed"] = json!(seed);
