@@ -29,7 +29,7 @@ pub struct Client {
     pub(crate) kind: Kind,
     pub(crate) model: String,
     pub(crate) connection: Connection,
-    wire: Box<dyn Wire>,
+    pub(crate) wire: Box<dyn Wire>,
     prices: Option<Prices>,
 }
 

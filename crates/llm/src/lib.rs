@@ -13,6 +13,7 @@
 mod budget;
 mod client;
 mod connection;
+mod embed;
 mod exchange;
 mod http;
 mod key;
@@ -30,6 +31,7 @@ mod wire;
 pub use budget::{Budget, Spent};
 pub use client::Client;
 pub use connection::Limits;
+pub use embed::Embedder;
 pub use exchange::{Attempt, Delta, Exchange, Failure, Finish, Reply, Sink, Usage};
 pub use key::{HIDDEN, Key, KeyError};
 pub use kind::{AddressError, Kind};

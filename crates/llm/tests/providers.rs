@@ -217,7 +217,7 @@ fn every_provider_stands_every_case() {
                 // What a server that speaks no events says over and over is cut each time.
                 let is_raw = streamed && case.acts.iter().any(|a| matches!(a, Act::Raw(_)));
                 let acts = if is_raw {
-                    case.acts.repeat(4)
+                    vec![case.acts[0].clone(); 4]
                 } else {
                     case.acts
                 };
