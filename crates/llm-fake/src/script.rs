@@ -33,8 +33,13 @@ pub enum Act {
         /// The `Retry-After` header.
         retry_after: Option<String>,
     },
-    /// Answers 200 with this body, whatever it is.
-    Raw(String),
+    /// Answers with this status and body, whatever they are.
+    Raw {
+        /// The status.
+        status: u16,
+        /// The body.
+        body: String,
+    },
     /// Answers, and stops in the middle: a stream ends early, a body is shorter than announced.
     Truncated(Said),
     /// Answers, with a pause after each piece.
@@ -59,6 +64,14 @@ impl Act {
     /// Says JSON.
     pub fn json(value: &Value) -> Self {
         Self::text(value.to_string())
+    }
+
+    /// Answers 200 with this body, whatever it is.
+    pub fn raw(body: impl Into<String>) -> Self {
+        Self::Raw {
+            status: 200,
+            body: body.into(),
+        }
     }
 
     /// Calls one tool.

@@ -161,7 +161,7 @@ impl Shared {
                 let body = self.format.error(status, "as the script says");
                 whole(stream, status, &headers, &body.to_string())
             }
-            Act::Raw(body) => whole(stream, 200, &[], &body),
+            Act::Raw { status, body } => whole(stream, status, &[], &body),
             Act::Truncated(said) if seen.is_streamed => {
                 let pieces = self.format.stream(seen, &said);
                 self.pieces(stream, &pieces[..pieces.len() / 2], Duration::ZERO)

@@ -22,7 +22,7 @@ fn leaky(seen: &Seen) -> Act {
             calls: vec![("get_card".to_owned(), json!({"knob": key}))],
             ..Said::default()
         }),
-        Some("nonsense") => Act::Raw(format!("{{\"{key}\": {key}")),
+        Some("nonsense") => Act::raw(format!("{{\"{key}\": {key}")),
         Some("cut") => Act::Truncated(Said {
             text: format!("{key} ").repeat(9),
             ..Said::default()

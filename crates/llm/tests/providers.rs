@@ -187,7 +187,7 @@ fn cases() -> Vec<Case> {
         case("hung up then success", vec![Act::HangUp, hello()], is_hello),
         case(
             "malformed JSON",
-            vec![Act::Raw("{\"a\": nonsense}\n\n".to_owned())],
+            vec![Act::raw("{\"a\": nonsense}\n\n")],
             |e| {
                 matches!(
                     e.answer,
@@ -197,7 +197,7 @@ fn cases() -> Vec<Case> {
         ),
         case(
             "JSON of something else",
-            vec![Act::Raw("{\"a\": 1}\n".to_owned())],
+            vec![Act::raw("{\"a\": 1}\n")],
             |e| {
                 matches!(
                     e.answer,
@@ -215,7 +215,7 @@ fn every_provider_stands_every_case() {
             for case in cases() {
                 let what = format!("{kind:?}, {}, streamed: {streamed}", case.name);
                 // What a server that speaks no events says over and over is cut each time.
-                let is_raw = streamed && case.acts.iter().any(|a| matches!(a, Act::Raw(_)));
+                let is_raw = streamed && case.acts.iter().any(|a| matches!(a, Act::Raw { .. }));
                 let acts = if is_raw {
                     vec![case.acts[0].clone(); 4]
                 } else {
