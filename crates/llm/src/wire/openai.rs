@@ -33,7 +33,8 @@ impl Wire for OpenAi {
     fn body(&self, model: &str, request: &Request, stream: bool) -> Value {
         let tools = request.callable();
         let is_original = *self == Self::Original;
-        // llama.cpp's server refuses a schema beside tools.
+        // Elsewhere a schema binds every word, so that no tool could be called (llama.cpp), or is
+        // refused beside tools.
         let in_words = !is_original && !tools.is_empty();
         let mut messages = Vec::new();
         let system = system_text(request, in_words);
