@@ -254,10 +254,7 @@ fn structured(mut reply: Reply, check: &Check) -> Result<Reply, Box<(Reply, Stri
     if !reply.calls.is_empty() {
         return Ok(reply);
     }
-    let mut reason = match reply.finish {
-        Finish::Length => "the answer was cut off before it was complete".to_owned(),
-        _ => "there is no JSON in the answer".to_owned(),
-    };
+    let mut misfit = None;
     // Models draft first and conclude last.
     for candidate in json_in(&reply.text).into_iter().rev() {
         match check.fit(candidate) {
@@ -265,9 +262,16 @@ fn structured(mut reply: Reply, check: &Check) -> Result<Reply, Box<(Reply, Stri
                 reply.structured = Some(answer);
                 return Ok(reply);
             }
-            Err(misfits) => reason = misfits,
+            Err(misfits) => {
+                misfit.get_or_insert(misfits);
+            }
         }
     }
+    let reason = match (reply.finish.clone(), misfit) {
+        (Finish::Length, _) => "it was cut off before it was complete".to_owned(),
+        (_, Some(misfit)) => misfit,
+        (_, None) => "there is no JSON in it".to_owned(),
+    };
     Err(Box::new((reply, reason)))
 }
 

@@ -384,6 +384,20 @@ fn nobody_there_costs_at_most_three_seconds() {
     }
 }
 
+/// Encrypted connections are really tried: a server that speaks plain HTTP is none.
+#[test]
+fn a_server_without_encryption_is_unreachable_by_https() {
+    let server = FakeServer::start(Wire::OpenAi, Vec::new());
+    let (client, _) = client_at(Kind::OpenAi, &server.address().replace("http:", "https:"));
+    match client.ask(&question(), None).answer {
+        Err(Failure::Unreachable { reason, .. }) => {
+            assert!(reason.contains("tls") || reason.contains("message"), "{reason}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(server.requests().is_empty());
+}
+
 #[test]
 fn a_missing_key_sends_nothing() {
     for (kind, wire) in ALL {

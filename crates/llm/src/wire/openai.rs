@@ -310,13 +310,18 @@ impl Chunks {
                 .push(json!({"id": "", "function": {"name": "", "arguments": ""}}));
         }
         let call = &mut self.calls[index];
-        append(&mut call["id"], &text(piece, "/id"));
-        for field in ["name", "arguments"] {
-            append(
-                &mut call["function"][field],
-                &text(piece, &format!("/function/{field}")),
-            );
+        // Some servers say id and name again with every piece.
+        for pointer in ["/id", "/function/name"] {
+            if let (Some(place), said) = (call.pointer_mut(pointer), text(piece, pointer))
+                && text(place, "").is_empty()
+            {
+                *place = json!(said);
+            }
         }
+        append(
+            &mut call["function"]["arguments"],
+            &text(piece, "/function/arguments"),
+        );
         Ok(())
     }
 }
