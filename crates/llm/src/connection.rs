@@ -312,3 +312,6 @@ fn asked_wait(text: &str, pace: &dyn Pace) -> Option<Duration> {
 pub(crate) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -391,7 +391,10 @@ fn a_server_without_encryption_is_unreachable_by_https() {
     let (client, _) = client_at(Kind::OpenAi, &server.address().replace("http:", "https:"));
     match client.ask(&question(), None).answer {
         Err(Failure::Unreachable { reason, .. }) => {
-            assert!(reason.contains("tls") || reason.contains("message"), "{reason}");
+            assert!(
+                reason.contains("tls") || reason.contains("message"),
+                "{reason}"
+            );
         }
         other => panic!("{other:?}"),
     }
