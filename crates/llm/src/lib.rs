@@ -10,6 +10,7 @@
 //!
 //! What it does not do: remember conversations, run tools, or choose what is asked.
 
+mod answer;
 mod budget;
 mod client;
 mod connection;

@@ -222,6 +222,16 @@ fn calls() {
     }
 }
 
+/// Arguments that were cut off are what the model wrote, and go back as an object.
+#[test]
+fn a_call_that_is_cut_off() {
+    let reply = play(CLAUDE.0, CLAUDE.1, "claude/stream-cut.sse", 200)
+        .0
+        .unwrap();
+    assert_eq!(reply.calls[0].arguments, json!(r#"{"knob": "NCCL_"#));
+    assert!(reply.state.unwrap().content[0]["input"].is_object());
+}
+
 #[test]
 fn what_must_come_back_is_kept() {
     let state = |(kind, wire): (Kind, Wire), file| {
