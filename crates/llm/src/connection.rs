@@ -47,7 +47,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(2),
-            nobody: Duration::from_secs(3),
+            // A run without a server may lose 3 s in all, and has some things to do around this.
+            nobody: Duration::from_millis(2800),
             first_byte: Duration::from_secs(120),
             whole: Duration::from_secs(120),
             attempts: 4,
