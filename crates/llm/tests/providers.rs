@@ -318,6 +318,26 @@ fn every_provider_goes_through_a_conversation_with_tools() {
     }
 }
 
+/// What is no object is no arguments; the conversation goes on all the same.
+#[test]
+fn arguments_that_are_none_are_answered_like_others() {
+    for (kind, wire) in ALL {
+        for streamed in [false, true] {
+            let acts = vec![Act::call("get_card", json!("oops")), Act::text("done")];
+            let server = FakeServer::start(wire, acts);
+            let (client, _) = client(kind, &server);
+            let mut request = question().with_tools(tools());
+            let reply = ask(&client, &request, streamed).0.answer.unwrap();
+            assert_eq!(reply.calls[0].arguments, json!("oops"), "{kind:?}");
+            request.messages.push(reply.message());
+            let why = Message::error(&reply.calls[0], "no object");
+            request.messages.push(why);
+            let answer = ask(&client, &request, streamed).0.answer;
+            assert_eq!(answer.map(|r| r.text).as_deref(), Ok("done"), "{kind:?}");
+        }
+    }
+}
+
 /// The end of a conversation that another provider began: its signed thoughts are not sent.
 #[test]
 fn a_conversation_can_change_its_provider() {

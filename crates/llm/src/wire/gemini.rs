@@ -135,7 +135,7 @@ impl Wire for Gemini {
         if !parts.is_empty() {
             reply.state = Some(State {
                 wire: STATE.to_owned(),
-                content: Value::Array(parts),
+                content: parts.into_iter().map(sendable).collect(),
             });
         }
         Ok(reply)
@@ -148,6 +148,14 @@ impl Wire for Gemini {
     fn assembler(&self) -> Box<dyn Assemble> {
         Box::new(Chunks::default())
     }
+}
+
+/// A part as it may be sent back: the arguments of a call must be an object, whatever came.
+fn sendable(mut part: Value) -> Value {
+    if let Some(given) = part.pointer_mut("/functionCall/args") {
+        *given = arguments(given);
+    }
+    part
 }
 
 /// The families before 2.5 do not think and refuse to be asked for thoughts.

@@ -10,6 +10,7 @@ mod chunks;
 use serde_json::{Value, json};
 
 use super::framing::Framing;
+use super::ollama::arguments;
 use super::{Assemble, Wire, count, finish, system_text, text};
 use crate::{Message, Reply, Request, ToolCall, ToolChoice, ToolSpec, Usage, schema};
 
@@ -177,10 +178,7 @@ fn message(message: &Message) -> Option<Value> {
                     .calls
                     .iter()
                     .map(|call| {
-                        let arguments = match &call.arguments {
-                            Value::String(written) => written.clone(),
-                            object => object.to_string(),
-                        };
+                        let arguments = arguments(&call.arguments).to_string();
                         json!({"id": call.id, "type": "function", "function": {
                             "name": call.name, "arguments": arguments,
                         }})
