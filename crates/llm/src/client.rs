@@ -5,20 +5,19 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use serde_json::Value;
-
+use crate::answer::{repair, structured};
 use crate::budget::Account;
 use crate::connection::{Connection, Limits};
 use crate::exchange::{Delta, Sink};
 use crate::http::Network;
-use crate::parse::{json_in, split_thinking};
+use crate::parse::split_thinking;
 use crate::price::Prices;
 use crate::reading::{Streamed, Whole, reborrow};
 use crate::schema::Check;
 use crate::wire::Wire;
 use crate::{
-    AddressError, Attempt, Budget, Exchange, Failure, Finish, Key, Kind, Message, Pace, Provider,
-    RealPace, Reply, Request, Spent, Turn,
+    AddressError, Attempt, Budget, Exchange, Failure, Key, Kind, Message, Pace, Provider, RealPace,
+    Reply, Request, Spent,
 };
 
 /// What the ids of calls begin with that their provider gave none.
@@ -29,7 +28,7 @@ pub struct Client {
     pub(crate) kind: Kind,
     pub(crate) model: String,
     pub(crate) connection: Connection,
-    wire: Box<dyn Wire>,
+    pub(crate) wire: Box<dyn Wire>,
     prices: Option<Prices>,
 }
 
@@ -246,53 +245,6 @@ fn scrubbed(key: &Key, request: Request) -> Request {
         return request;
     }
     serde_json::from_str(&clean).unwrap_or_default()
-}
-
-/// The reply with its answer as JSON; otherwise the reply and the reason.
-fn structured(mut reply: Reply, check: &Check) -> Result<Reply, Box<(Reply, String)>> {
-    // It calls its tools first, and answers when it has their results.
-    if !reply.calls.is_empty() {
-        return Ok(reply);
-    }
-    let mut reason = match reply.finish {
-        Finish::Length => "the answer was cut off before it was complete".to_owned(),
-        _ => "there is no JSON in the answer".to_owned(),
-    };
-    // Models draft first and conclude last.
-    for candidate in json_in(&reply.text).into_iter().rev() {
-        match check.fit(candidate) {
-            Ok(answer) => {
-                reply.structured = Some(answer);
-                return Ok(reply);
-            }
-            Err(misfits) => reason = misfits,
-        }
-    }
-    Err(Box::new((reply, reason)))
-}
-
-/// The question once more, with what was wrong with the answer.
-fn repair(request: &Request, reply: &Reply, reason: &str) -> Request {
-    /// Enough of a wrong answer to see what is wrong, of one that never ends too.
-    const MOST_CHARS: usize = 8000;
-    let mut again = request.clone();
-    let text: String = reply.text.chars().take(MOST_CHARS).collect();
-    // Providers refuse a turn of no words.
-    let text = if text.trim().is_empty() {
-        "(nothing)".to_owned()
-    } else {
-        text
-    };
-    again.messages.push(Message::Assistant(Turn {
-        text,
-        ..Turn::default()
-    }));
-    let schema = request.schema.clone().unwrap_or(Value::Null);
-    again.messages.push(Message::user(format!(
-        "That does not fit: {reason}. Answer again with one JSON object and nothing else. It must \
-         fit this JSON Schema:\n{schema}"
-    )));
-    again
 }
 
 /// Gives calls ids where their provider gives none: the number of the turn and of the call.

@@ -117,6 +117,11 @@ async fn exchange(
     let request = request.map_err(Trouble::NoConnection)?;
     let mut response = match timeout_at(until_first, request.send()).await {
         Err(_) => return Err(late_first),
+        Ok(Err(error)) if error.is_timeout() => {
+            let limit = post.connect.as_millis();
+            let reason = format!("no connection within {limit} ms");
+            return Err(Trouble::NoConnection(reason));
+        }
         Ok(Err(error)) => return Err(Trouble::NoConnection(innermost(&error))),
         Ok(Ok(response)) => response,
     };

@@ -10,9 +10,11 @@
 //!
 //! What it does not do: remember conversations, run tools, or choose what is asked.
 
+mod answer;
 mod budget;
 mod client;
 mod connection;
+mod embed;
 mod exchange;
 mod http;
 mod key;
@@ -30,6 +32,7 @@ mod wire;
 pub use budget::{Budget, Spent};
 pub use client::Client;
 pub use connection::Limits;
+pub use embed::Embedder;
 pub use exchange::{Attempt, Delta, Exchange, Failure, Finish, Reply, Sink, Usage};
 pub use key::{HIDDEN, Key, KeyError};
 pub use kind::{AddressError, Kind};

@@ -4,12 +4,13 @@
 //! messages, errors). A schema is asked for as a tool that must be called: older models have
 //! nothing else, and newer ones have it still. What is called so is the answer and no call.
 
-use serde_json::{Map, Value, json};
+mod events;
 
-use super::framing::{Frame, Framing};
+use serde_json::{Value, json};
+
+use super::framing::Framing;
 use super::ollama::arguments;
-use super::{Assemble, StreamError, Wire, append, count, finish, json, system_text, text};
-use crate::exchange::Delta;
+use super::{Assemble, Wire, count, finish, system_text, text};
 use crate::{Finish, Message, Reply, Request, State, ToolCall, ToolChoice, Turn, Usage};
 
 /// The version of the format that is spoken.
@@ -97,7 +98,10 @@ impl Wire for Claude {
                     let name = text(block, "/name");
                     let input = block.get("input").cloned().unwrap_or_else(|| json!({}));
                     if name == ANSWER {
-                        answer = Some(input.to_string());
+                        answer = Some(match input {
+                            Value::String(cut) => cut,
+                            whole => whole.to_string(),
+                        });
                     } else if name.is_empty() {
                         return Err("a tool_use without a name".to_owned());
                     } else {
@@ -125,7 +129,7 @@ impl Wire for Claude {
             None => {
                 reply.state = Some(State {
                     wire: STATE.to_owned(),
-                    content: Value::Array(blocks.clone()),
+                    content: blocks.iter().map(sendable).collect(),
                 });
             }
         }
@@ -147,8 +151,17 @@ impl Wire for Claude {
     }
 
     fn assembler(&self) -> Box<dyn Assemble> {
-        Box::new(Events::default())
+        Box::new(events::Events::default())
     }
+}
+
+/// A block as it may be sent back: the input of a tool must be an object, cut off or not.
+fn sendable(block: &Value) -> Value {
+    let mut block = block.clone();
+    if let Some(input) = block.get_mut("input") {
+        *input = arguments(input);
+    }
+    block
 }
 
 /// Newer models refuse one; these are known to take it.
@@ -197,10 +210,10 @@ fn messages(conversation: &[Message]) -> Vec<Value> {
 }
 
 fn said(turn: &Turn) -> Vec<Value> {
-    if let Some(State { wire, content }) = &turn.state {
-        if wire == STATE {
-            return content.as_array().cloned().unwrap_or_default();
-        }
+    if let Some(State { wire, content }) = &turn.state
+        && wire == STATE
+    {
+        return content.as_array().cloned().unwrap_or_default();
     }
     let mut blocks = Vec::new();
     if !turn.text.is_empty() {
@@ -213,119 +226,4 @@ fn said(turn: &Turn) -> Vec<Value> {
         })
     }));
     blocks
-}
-
-#[derive(Default)]
-struct Events {
-    message: Map<String, Value>,
-    blocks: Vec<Value>,
-    input: String,
-    is_over: bool,
-}
-
-impl Assemble for Events {
-    fn event(&mut self, frame: &Frame, deltas: &mut Vec<Delta>) -> Result<(), StreamError> {
-        let event = json(frame)?;
-        let malformed = |what: &str| StreamError::Malformed(what.to_owned());
-        match event.get("type").and_then(Value::as_str) {
-            Some("message_start") => {
-                self.message = event
-                    .get("message")
-                    .and_then(Value::as_object)
-                    .cloned()
-                    .ok_or_else(|| malformed("message_start without a message"))?;
-            }
-            Some("content_block_start") => {
-                self.end_input()?;
-                let block = event.get("content_block").cloned();
-                self.blocks
-                    .push(block.ok_or_else(|| malformed("content_block_start without a block"))?);
-            }
-            Some("content_block_delta") => {
-                let block = self
-                    .blocks
-                    .last_mut()
-                    .ok_or_else(|| malformed("a delta before its block"))?;
-                for (field, delta) in [
-                    ("text", Some(Delta::Text as fn(String) -> Delta)),
-                    ("thinking", Some(Delta::Thinking as fn(String) -> Delta)),
-                    ("signature", None),
-                ] {
-                    let more = text(&event, &format!("/delta/{field}"));
-                    if !more.is_empty() {
-                        append(&mut block[field], &more);
-                        deltas.extend(delta.map(|delta| delta(more)));
-                    }
-                }
-                self.input.push_str(&text(&event, "/delta/partial_json"));
-            }
-            Some("content_block_stop") => self.end_input()?,
-            Some("message_delta") => {
-                for (name, value) in event
-                    .get("delta")
-                    .and_then(Value::as_object)
-                    .into_iter()
-                    .flatten()
-                {
-                    self.message.insert(name.clone(), value.clone());
-                }
-                // Counts so far, the later ones over the earlier ones.
-                let usage = event.get("usage").and_then(Value::as_object).cloned();
-                let all = self.message.entry("usage").or_insert_with(|| json!({}));
-                for (name, value) in usage.into_iter().flatten() {
-                    all[name.as_str()] = value;
-                }
-            }
-            Some("message_stop") => self.is_over = true,
-            Some("error") => {
-                let kind = text(&event, "/error/type");
-                return Err(StreamError::Server {
-                    status: status(&kind),
-                    message: format!("{kind}: {}", text(&event, "/error/message")),
-                });
-            }
-            // A ping, and whatever else there will be.
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn finish(mut self: Box<Self>) -> Result<Value, String> {
-        if !self.is_over {
-            return Err("no message_stop".to_owned());
-        }
-        self.message
-            .insert("content".to_owned(), Value::Array(self.blocks));
-        Ok(Value::Object(self.message))
-    }
-}
-
-impl Events {
-    /// The input of a tool comes as pieces of JSON text.
-    fn end_input(&mut self) -> Result<(), StreamError> {
-        let written = std::mem::take(&mut self.input);
-        match self.blocks.last_mut() {
-            Some(block) if !written.is_empty() => {
-                block["input"] = serde_json::from_str(&written).map_err(|error| {
-                    StreamError::Malformed(format!("the input of a tool is no JSON: {error}"))
-                })?;
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-/// The HTTP status that an error has outside a stream.
-fn status(kind: &str) -> u16 {
-    match kind {
-        "invalid_request_error" => 400,
-        "authentication_error" => 401,
-        "permission_error" => 403,
-        "not_found_error" => 404,
-        "request_too_large" => 413,
-        "rate_limit_error" => 429,
-        "overloaded_error" => 529,
-        _ => 500,
-    }
 }

@@ -135,7 +135,7 @@ impl Wire for Gemini {
         if !parts.is_empty() {
             reply.state = Some(State {
                 wire: STATE.to_owned(),
-                content: Value::Array(parts),
+                content: parts.into_iter().map(sendable).collect(),
             });
         }
         Ok(reply)
@@ -148,6 +148,14 @@ impl Wire for Gemini {
     fn assembler(&self) -> Box<dyn Assemble> {
         Box::new(Chunks::default())
     }
+}
+
+/// A part as it may be sent back: the arguments of a call must be an object, whatever came.
+fn sendable(mut part: Value) -> Value {
+    if let Some(given) = part.pointer_mut("/functionCall/args") {
+        *given = arguments(given);
+    }
+    part
 }
 
 /// The families before 2.5 do not think and refuse to be asked for thoughts.
@@ -194,10 +202,10 @@ fn contents(conversation: &[Message]) -> Vec<Value> {
 }
 
 fn said(turn: &Turn) -> Vec<Value> {
-    if let Some(State { wire, content }) = &turn.state {
-        if wire == STATE {
-            return content.as_array().cloned().unwrap_or_default();
-        }
+    if let Some(State { wire, content }) = &turn.state
+        && wire == STATE
+    {
+        return content.as_array().cloned().unwrap_or_default();
     }
     let mut parts = Vec::new();
     if !turn.text.is_empty() {

@@ -5,11 +5,13 @@
 //! streaming), Fireworks (chat completions), vLLM (reasoning outputs) and the README of llama.cpp's
 //! server. Chat completions and not the newer responses, because all of them speak these.
 
+mod chunks;
+
 use serde_json::{Value, json};
 
-use super::framing::{Frame, Framing};
-use super::{Assemble, StreamError, Wire, append, count, finish, json, system_text, text};
-use crate::exchange::Delta;
+use super::framing::Framing;
+use super::ollama::arguments;
+use super::{Assemble, Wire, count, finish, system_text, text};
 use crate::{Message, Reply, Request, ToolCall, ToolChoice, ToolSpec, Usage, schema};
 
 /// Who is spoken to.
@@ -33,7 +35,8 @@ impl Wire for OpenAi {
     fn body(&self, model: &str, request: &Request, stream: bool) -> Value {
         let tools = request.callable();
         let is_original = *self == Self::Original;
-        // llama.cpp's server refuses a schema beside tools.
+        // Elsewhere a schema binds every word, so that no tool could be called (llama.cpp), or is
+        // refused beside tools.
         let in_words = !is_original && !tools.is_empty();
         let mut messages = Vec::new();
         let system = system_text(request, in_words);
@@ -65,10 +68,10 @@ impl Wire for OpenAi {
             };
             body[name] = json!(tokens);
         }
-        if let Some(temperature) = given.temperature {
-            if !(is_original && is_reasoning(model)) {
-                body["temperature"] = json!(temperature);
-            }
+        if let Some(temperature) = given.temperature
+            && !(is_original && is_reasoning(model))
+        {
+            body["temperature"] = json!(temperature);
         }
         if let Some(seed) = given.seed {
             body["seed"] = json!(seed);
@@ -128,10 +131,7 @@ impl Wire for OpenAi {
     }
 
     fn assembler(&self) -> Box<dyn Assemble> {
-        Box::new(Chunks {
-            message: json!({"role": "assistant", "content": null}),
-            ..Chunks::default()
-        })
+        Box::new(chunks::Chunks::new())
     }
 }
 
@@ -178,10 +178,7 @@ fn message(message: &Message) -> Option<Value> {
                     .calls
                     .iter()
                     .map(|call| {
-                        let arguments = match &call.arguments {
-                            Value::String(written) => written.clone(),
-                            object => object.to_string(),
-                        };
+                        let arguments = arguments(&call.arguments).to_string();
                         json!({"id": call.id, "type": "function", "function": {
                             "name": call.name, "arguments": arguments,
                         }})
@@ -215,107 +212,5 @@ fn written_arguments(given: Option<&Value>) -> Value {
             serde_json::from_str(written).unwrap_or_else(|_not_json| Value::String(written.clone()))
         }
         Some(object) => object.clone(),
-    }
-}
-
-#[derive(Default)]
-struct Chunks {
-    message: Value,
-    calls: Vec<Value>,
-    finish_reason: Value,
-    usage: Value,
-    is_done: bool,
-}
-
-/// Most tool calls of one turn: an index in a stream makes no list longer than that.
-const MOST_CALLS: usize = 256;
-
-impl Assemble for Chunks {
-    fn event(&mut self, frame: &Frame, deltas: &mut Vec<Delta>) -> Result<(), StreamError> {
-        if frame.data.trim() == "[DONE]" {
-            self.is_done = true;
-            return Ok(());
-        }
-        let chunk = json(frame)?;
-        if let Some(error) = chunk.get("error").filter(|e| !e.is_null()) {
-            let status = error.get("code").and_then(Value::as_u64);
-            return Err(StreamError::Server {
-                status: status.and_then(|s| s.try_into().ok()).unwrap_or(500),
-                message: error
-                    .get("message")
-                    .unwrap_or(error)
-                    .as_str()
-                    .unwrap_or("an error")
-                    .to_owned(),
-            });
-        }
-        if let Some(usage) = chunk.get("usage").filter(|u| u.is_object()) {
-            self.usage = usage.clone();
-        }
-        let Some(choice) = chunk.pointer("/choices/0") else {
-            return Ok(());
-        };
-        if let Some(reason) = choice.get("finish_reason").filter(|r| r.is_string()) {
-            self.finish_reason = reason.clone();
-        }
-        for (field, delta) in [
-            ("reasoning_content", Delta::Thinking as fn(String) -> Delta),
-            ("reasoning", Delta::Thinking),
-            ("content", Delta::Text),
-            ("refusal", Delta::Text),
-        ] {
-            let more = text(choice, &format!("/delta/{field}"));
-            if !more.is_empty() {
-                append(&mut self.message[field], &more);
-                deltas.push(delta(more));
-            }
-        }
-        let calls = choice
-            .pointer("/delta/tool_calls")
-            .and_then(Value::as_array);
-        for piece in calls.into_iter().flatten() {
-            self.call(piece)?;
-        }
-        Ok(())
-    }
-
-    fn finish(mut self: Box<Self>) -> Result<Value, String> {
-        if !self.is_done && self.finish_reason.is_null() {
-            return Err("neither a finish_reason nor [DONE]".to_owned());
-        }
-        if !self.calls.is_empty() {
-            self.message["tool_calls"] = Value::Array(self.calls);
-        } else if self.message["content"].is_null() {
-            // An answer of no words is an answer.
-            self.message["content"] = json!("");
-        }
-        Ok(json!({
-            "choices": [{"message": self.message, "finish_reason": self.finish_reason}],
-            "usage": self.usage,
-        }))
-    }
-}
-
-impl Chunks {
-    /// Adds a piece of a tool call: id and name come once, the arguments in pieces.
-    fn call(&mut self, piece: &Value) -> Result<(), StreamError> {
-        let index = piece.get("index").and_then(Value::as_u64).unwrap_or(0);
-        let index = usize::try_from(index).unwrap_or(usize::MAX);
-        if index >= MOST_CALLS {
-            return Err(StreamError::Malformed(format!("a tool call {index}")));
-        }
-        while self.calls.len() <= index {
-            self.calls
-                .push(json!({"id": "", "function": {"name": "", "arguments": ""}}));
-        }
-        let call = &mut self.calls[index];
-        append(&mut call["id"], &text(piece, "/id"));
-        for field in ["name", "arguments"] {
-            append(
-                &mut call["function"][field],
-                &text(piece, &format!("/function/{field}")),
-            );
-        }
-        Ok(())
     }
 }
