@@ -145,6 +145,12 @@ impl Tuner<'_> {
         })
     }
 
+    /// Chance that a choice is faster than what runs, as far as its key's model tells.
+    pub(crate) fn chance_of(&self, key: TaskKey, choice: &Choice) -> Option<f64> {
+        let belief = self.models.get(&key)?.belief(choice)?;
+        Some(belief.chance_below(0.0))
+    }
+
     /// What a hypothesis says, in the metric of its key's model.
     fn claimed(&self, hypothesis: &Hypothesis) -> Option<Posterior> {
         let key = self.situation.key(hypothesis.key)?;

@@ -15,6 +15,8 @@ use crate::tuner::Tuner;
 const MOST_WAITING: usize = 64;
 /// Most characters of a sentence that somebody gives as a reason.
 const MOST_WORDS: usize = 600;
+/// Chance of being faster below which a language model's hypothesis is not worth its calls.
+const HOPELESS: f64 = 0.02;
 /// A call is never predicted to take less than this part of its time, or more than this many times.
 const BELIEVABLE: [f64; 2] = [0.01, 100.0];
 
@@ -149,6 +151,18 @@ pub(crate) fn propose<'t>(
         .ok_or_else(|| ToolError::Arguments(format!("nothing is known of {key}")))?;
     if let Err(refusal) = tuner.guard.check_choice(key, &choice) {
         let reason = refusal.to_string();
+        tuner.refuse(what, reason.clone())?;
+        return Err(ToolError::Refused(reason));
+    }
+    // A person may insist; a model's word does not outweigh what figures say against it.
+    if proposer == Proposer::Llm
+        && let Some(chance) = tuner.chance_of(key, &choice)
+        && chance < HOPELESS
+    {
+        let reason = format!(
+            "by what was measured and is expected of the machine the chance that it is faster is {:.1} %",
+            100.0 * chance
+        );
         tuner.refuse(what, reason.clone())?;
         return Err(ToolError::Refused(reason));
     }

@@ -318,20 +318,16 @@ impl Tuner<'_> {
 
     /// What the step showed becomes what the guard knows.
     fn learn_from(&mut self, contenders: &[Contender], seen: &Seen) {
-        let alone = contenders.len() == 1;
         for (contender, calls) in contenders.iter().zip(&seen.calls) {
             let (key, choice) = (contender.candidate.key, contender.candidate.choice);
             let pairs = u32::try_from(calls.len()).unwrap_or(u32::MAX);
             let of_calls = median(calls).map(|ratio| {
                 let upper = upper_call_ratio(ratio, pairs);
+                self.guard.learn_calls(key, &choice, upper);
                 self.guard.harm_of_calls(key, &choice, upper)
             });
-            // Of a group the iteration says only what all of them do together.
-            #[allow(clippy::cast_precision_loss)] // a few keys
-            let of_iteration = seen.shares.upper().map(|upper| match alone {
-                true => upper,
-                false => upper / contenders.len() as f64,
-            });
+            // Of a group the iteration says only what all of them do together: the harm may be one's alone.
+            let of_iteration = seen.shares.upper();
             let known = [of_calls, of_iteration];
             if let Some(harm) = known.into_iter().flatten().reduce(f64::min) {
                 self.guard.learn_harm(key, &choice, harm);
