@@ -31,7 +31,7 @@ pub use contradiction::Contradiction;
 pub use error::MemoryError;
 pub use knowledge::{
     Document, EmbedError, Embedder, Found, Hit, Knowledge, KnowledgeError, Passage, PassageKind,
-    fenced, store_documents, stored_documents,
+    fenced,
 };
 #[cfg(feature = "local-embeddings")]
 pub use knowledge::{LocalEmbedder, LocalModelError};
@@ -39,8 +39,7 @@ pub use memory::Memory;
 pub use postgres::PostgresMemory;
 pub use recall::{Candidate, Prior, Query, Recalled, rank};
 pub use record::{
-    DocumentRecord, EvidenceRecord, ImportanceRecord, Judgement, Lessons, Record, RunRecord,
-    TrialRecord,
+    EvidenceRecord, ImportanceRecord, Judgement, Lessons, Record, RunRecord, TrialRecord,
 };
 pub use rule::{Change, FailureRecord, Generalisation, RuleKind, RuleRecord, VersionRange};
 pub use score::{ScoreBook, ScoreContext, ScoreRecord};

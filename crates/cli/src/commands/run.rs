@@ -183,7 +183,7 @@ pub fn run(
         .emit(started(&run_id, &job, testbed.as_ref(), args))
         .map_err(written)?;
     let mut knowledge =
-        Knowledge::new(job.cluster.nccl_version, &[]).map_err(CommandError::bad_input)?;
+        Knowledge::new(job.cluster.nccl_version, &documents).map_err(CommandError::bad_input)?;
     if let Some(embedder) = embedder {
         knowledge = knowledge.with_embedder(embedder);
     }
