@@ -78,6 +78,11 @@ impl Tuner<'_> {
                 Outcome::Kept => continue,
                 // Beside something better it need not win.
                 _ if tried.against != rule.call_against() => continue,
+                Outcome::RolledBackNoDifference => match tried.ratio.zip(rule.ratio) {
+                    // Undecided says nothing; an interval that lies beside the rule's says no.
+                    Some((seen, said)) if seen.ci95[0] > said.ci95[1] => false,
+                    _ => continue,
+                },
                 _ => false,
             };
             judgements.push(Judgement {

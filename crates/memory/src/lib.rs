@@ -31,7 +31,7 @@ pub use contradiction::Contradiction;
 pub use error::MemoryError;
 pub use knowledge::{
     Document, EmbedError, Embedder, Found, Hit, Knowledge, KnowledgeError, Passage, PassageKind,
-    fenced,
+    fenced, fenced_text,
 };
 #[cfg(feature = "local-embeddings")]
 pub use knowledge::{LocalEmbedder, LocalModelError};

@@ -11,8 +11,9 @@ use crate::phases::{Proposal, Proposed};
 use crate::situation::Situation;
 use crate::tuner::Tuner;
 
-/// Most proposals that wait at a time.
+/// Most proposals that wait at a time, and most of a language model's among them.
 const MOST_WAITING: usize = 64;
+const MOST_OF_MODEL: usize = 6;
 /// Most characters of a sentence that somebody gives as a reason.
 const MOST_WORDS: usize = 600;
 /// Chance of being faster below which a language model's hypothesis is not worth its calls.
@@ -221,11 +222,16 @@ fn note<'t>(tuner: &'t mut Tuner<'_>, what: Proposed) -> Result<&'t Proposal, To
     let is_same = |p: &Proposal| (p.what.key, p.what.choice) == (what.key, what.choice);
     let index = match tuner.proposals.iter().position(is_same) {
         Some(index) => index,
-        None if tuner.proposals.len() >= MOST_WAITING => {
-            let reason = format!("{MOST_WAITING} proposals wait already");
-            return Err(ToolError::Refused(reason));
-        }
         None => {
+            let is_its = |p: &&Proposal| p.what.proposer == Proposer::Llm;
+            let (waiting, most) = match what.proposer {
+                Proposer::Llm => (tuner.proposals.iter().filter(is_its).count(), MOST_OF_MODEL),
+                _ => (tuner.proposals.len(), MOST_WAITING),
+            };
+            if waiting >= most {
+                let reason = format!("{waiting} proposals wait already");
+                return Err(ToolError::Refused(reason));
+            }
             tuner.proposed += 1;
             tuner.proposals.push(Proposal {
                 number: tuner.proposed,

@@ -1,7 +1,8 @@
 //! The `--embeddings` option: knowledge searched by meaning as well as by words.
 //!
-//! A folder of static embeddings works without a server; a provider's model is asked over the network, and where it
-//! does not answer, words alone decide and the result says so.
+//! A folder of static embeddings works without a server. A provider's model is asked over the network, where it does
+//! not answer words alone decide, and the result says so; a run takes no such model, for each search would keep it
+//! waiting.
 
 use std::path::Path;
 
@@ -21,6 +22,20 @@ pub struct EmbeddingArgs {
     /// Model2Vec, or ollama:MODEL or openai:MODEL.
     #[arg(long, value_name = "DIR|PROVIDER:MODEL")]
     pub embeddings: Option<String>,
+}
+
+/// The embedder in a folder.
+///
+/// # Errors
+/// A folder without a model.
+pub fn local(folder: &Path) -> Result<Box<dyn Embedder>, CommandError> {
+    let local = LocalEmbedder::open(folder).map_err(|error| {
+        CommandError::bad_input(error).help(
+            "--embeddings takes a folder with tokenizer.json and model.safetensors, as Model2Vec \
+             writes it",
+        )
+    })?;
+    Ok(Box::new(local))
 }
 
 /// The embedder that is named, if one is.
@@ -51,13 +66,7 @@ pub fn embedder(args: &EmbeddingArgs) -> Result<Option<Box<dyn Embedder>>, Comma
             client,
         })));
     }
-    let local = LocalEmbedder::open(Path::new(named)).map_err(|error| {
-        CommandError::bad_input(error).help(
-            "--embeddings takes a folder with tokenizer.json and model.safetensors, as Model2Vec \
-             writes it, or ollama:MODEL or openai:MODEL",
-        )
-    })?;
-    Ok(Some(Box::new(local)))
+    local(Path::new(named)).map(Some)
 }
 
 /// A provider's model.

@@ -24,7 +24,7 @@ use ccl_llm::{Exchange, Provider, Recorder};
 use ccl_memory::{Address, Knowledge, Memory, Opening};
 use clap::{Args, ValueEnum};
 
-use crate::commands::embeddings::{EmbeddingArgs, embedder};
+use crate::commands::embeddings;
 use crate::commands::memory_argument;
 use crate::error::{CommandError, ExitKind};
 use folder::{artifacts_error, create, write_results};
@@ -71,8 +71,9 @@ pub struct RunArgs {
     /// learns goes there, or to ARTIFACTS/memory.
     #[arg(long, value_name = "URL")]
     pub memory: Option<String>,
-    #[command(flatten)]
-    pub embeddings: EmbeddingArgs,
+    /// Search knowledge by meaning as well as by words, with static embeddings in the layout of Model2Vec.
+    #[arg(long, value_name = "DIR")]
+    pub embeddings: Option<PathBuf>,
     /// Where run directories go.
     #[arg(long, value_name = "DIR", default_value = "artifacts")]
     pub artifacts: PathBuf,
@@ -156,7 +157,11 @@ pub fn run(
         })?,
         None => Vec::new(),
     };
-    let embedder = embedder(&args.embeddings)?;
+    let embedder = args
+        .embeddings
+        .as_deref()
+        .map(embeddings::local)
+        .transpose()?;
 
     let mut run_dir = create(&args.artifacts, &job.workload.name, args.seed)?;
     let folder = run_dir.path().to_owned();
