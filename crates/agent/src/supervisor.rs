@@ -236,7 +236,7 @@ impl Tuner<'_> {
                 let noted = hypotheses.len() - refused.len();
                 Ok(match noted > 0 || hypotheses.is_empty() {
                     true => Ok(format!(
-                        "valid and in time: {noted} of {} hypotheses go first",
+                        "valid and in time: {noted} of {} hypotheses are taken up",
                         hypotheses.len()
                     )),
                     false => Err(format!("none of it can be tried: {}", refused.join("; "))),
