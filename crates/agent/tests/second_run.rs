@@ -92,19 +92,38 @@ fn median(mut values: Vec<f64>) -> f64 {
 #[test]
 fn a_second_run_of_the_same_job_needs_a_third_of_the_first() {
     for knows in [true, false] {
-        for job in ["autoccl/phi2-2b.json", "autoccl/torch-demo.json", "autoccl/vgg19.json", "modern/nccl-tests-sweep.json"] {
+        for job in [
+            "autoccl/phi2-2b.json",
+            "autoccl/torch-demo.json",
+            "autoccl/vgg19.json",
+            "modern/nccl-tests-sweep.json",
+        ] {
             let (mut first, mut second, mut missed) = (Vec::new(), Vec::new(), [0, 0]);
             for seed in 1..=SEEDS {
                 let cold = run(job, seed, knows, None);
                 let warm = run(job, seed + 1000, knows, Some(&cold));
-                match cost(job, seed, &cold) { Some(c) => first.push(c), None => missed[0] += 1 }
-                match cost(job, seed + 1000, &warm) { Some(c) => second.push(c), None => missed[1] += 1 }
+                match cost(job, seed, &cold) {
+                    Some(c) => first.push(c),
+                    None => missed[0] += 1,
+                }
+                match cost(job, seed + 1000, &warm) {
+                    Some(c) => second.push(c),
+                    None => missed[1] += 1,
+                }
             }
-            let of = |costs: &[Cost], f: fn(&Cost) -> f64| if costs.is_empty() { f64::NAN } else { median(costs.iter().map(f).collect()) };
+            let of = |costs: &[Cost], f: fn(&Cost) -> f64| {
+                if costs.is_empty() {
+                    f64::NAN
+                } else {
+                    median(costs.iter().map(f).collect())
+                }
+            };
             eprintln!(
                 "{job} knows {knows}: trials {} then {}, iterations {} then {}, missed {missed:?}",
-                of(&first, |c| c.trials), of(&second, |c| c.trials),
-                of(&first, |c| c.iterations), of(&second, |c| c.iterations),
+                of(&first, |c| c.trials),
+                of(&second, |c| c.trials),
+                of(&first, |c| c.iterations),
+                of(&second, |c| c.iterations),
             );
         }
     }
