@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use ccl_core::{Outcome, Verdict};
-use ccl_memory::{EvidenceRecord, Judgement, Lessons, RunRecord, TrialRecord};
+use ccl_core::{Outcome, TaskKey, Verdict};
+use ccl_memory::{EvidenceRecord, ImportanceRecord, Judgement, Lessons, RunRecord, TrialRecord};
 use jiff::civil::Date;
 
+use crate::key_model::KeyModel;
 use crate::summary::Summary;
 use crate::tuner::{Tried, TuneOptions, Tuner};
 
@@ -51,7 +52,27 @@ impl Tuner<'_> {
         lessons.judgements = self.judgements(summary.verdict);
         lessons.scores = self.scores(run_id);
         lessons.surrogates = self.measured(run_id);
+        lessons.importances = self.importances(run_id);
         lessons
+    }
+
+    /// What mattered on each key, by its trials.
+    fn importances(&self, run_id: &str) -> Vec<ImportanceRecord> {
+        let source = self.testbed.describe().source;
+        let of_key = |(key, model): (&TaskKey, &KeyModel)| {
+            let (effects, evaluations) = model.main_effects();
+            let record = |(parameter, share)| ImportanceRecord {
+                context: self.situation.context.clone(),
+                key: *key,
+                parameter,
+                share,
+                evaluations: u32::try_from(evaluations).unwrap_or(u32::MAX),
+                source,
+                run_id: run_id.to_owned(),
+            };
+            effects.into_iter().map(record).collect::<Vec<_>>()
+        };
+        self.models.iter().flat_map(of_key).collect()
     }
 
     /// What became of the rules of other places that were tried here. Where this run came to a rule of its own

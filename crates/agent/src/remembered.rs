@@ -2,7 +2,8 @@
 
 use ccl_core::{ContextSignature, Source, TaskKey};
 use ccl_memory::{
-    Memory, MemoryError, Query, Recalled, RuleKind, RuleRecord, ScoreRecord, SurrogateRecord,
+    ImportanceRecord, Memory, MemoryError, Query, Recalled, RuleKind, RuleRecord, ScoreRecord,
+    SurrogateRecord,
 };
 use jiff::civil::Date;
 use serde::Serialize;
@@ -21,6 +22,8 @@ pub struct Remembered {
     pub scores: Vec<ScoreRecord>,
     /// What was measured of keys' choices on this machine.
     pub surrogates: Vec<SurrogateRecord>,
+    /// Which parameters mattered on it.
+    pub importances: Vec<ImportanceRecord>,
 }
 
 impl Remembered {
@@ -50,6 +53,7 @@ impl Remembered {
             failures: memory.failures(source, context)?,
             scores: memory.scores(source, context)?,
             surrogates: memory.surrogates(source, context)?,
+            importances: memory.importances(source, context)?,
         })
     }
 }

@@ -24,6 +24,8 @@ const HOPELESS: f64 = std::f64::consts::LN_2;
 const PAIR: [usize; 2] = [0, 1];
 /// Trials that a forest has something to say of, and after how many more it is asked again.
 const TRIALS_TO_SEE: usize = 24;
+/// Choices from which on it is worth remembering what mattered among them.
+const TRIALS_TO_REMEMBER: usize = 10;
 const TRIALS_BETWEEN: usize = 8;
 /// A parameter that explains less of the variance, a share, does not matter.
 const NO_SHARE: f64 = 0.01;
@@ -212,6 +214,29 @@ impl KeyModel {
             }
         }
         changes
+    }
+
+    /// What each parameter that was varied explains alone of the variance of the trials, 0..=1, by name, and of how
+    /// many choices that is told. Nothing where there were too few.
+    pub fn main_effects(&self) -> (Vec<(String, f64)>, usize) {
+        let told = self.told_points();
+        let space = self.choices.mixed();
+        let mut rng = self.rng.clone();
+        if told.len() < TRIALS_TO_REMEMBER {
+            return (Vec::new(), told.len());
+        }
+        let Some(forest) = Forest::fit(space, &told, &ForestOptions::default(), &mut rng) else {
+            return (Vec::new(), told.len());
+        };
+        let shares = functional_anova(&forest, &[]).main;
+        let named = space.parameters().iter().zip(shares).enumerate();
+        let effects = named.filter_map(|(index, (parameter, share))| {
+            let mut levels = told.iter().filter_map(|(point, _)| point.level(index));
+            let first = levels.next()?;
+            let was_varied = levels.any(|level| level != first);
+            was_varied.then(|| (parameter.name.to_string(), share.mean.clamp(0.0, 1.0)))
+        });
+        (effects.collect(), told.len())
     }
 
     /// What each parameter explains of the variance of the trials, a share: an upper figure, of what it does

@@ -130,7 +130,20 @@ impl Tuner<'_> {
                 rule.statement()
             )
         });
-        helped.chain(failed).collect()
+        let keys = |key| self.situation.key(key).is_some();
+        let importances = self.remembered.importances.iter();
+        let mattered = importances.filter(|i| keys(i.key)).map(|i| {
+            format!(
+                "on {} {} explained {:.0} % of the differences between {} choices, run {} ({})",
+                i.key,
+                i.parameter,
+                100.0 * i.share,
+                i.evaluations,
+                i.run_id,
+                i.source
+            )
+        });
+        helped.chain(failed).chain(mattered).collect()
     }
 
     /// Variables of the whole job that helped in earlier runs, the surest first: name, value and why.
