@@ -100,7 +100,7 @@ fn a_bad_line_is_named_and_nothing_is_imported() {
     let file = folder.path().join("lines.jsonl");
     let page = |id: &str| {
         format!(
-            "{{\"type\":\"document\",\"record\":{{\"id\":\"{id}\",\"title\":\"\",\"body\":\"\",\"origin\":\"\"}}}}\n"
+            "{{\"type\":\"document\",\"record\":{{\"name\":\"{id}\",\"title\":\"\",\"body\":\"\",\"origin\":\"\"}}}}\n"
         )
     };
     let memory = folder.path().join("memory.sqlite");
@@ -115,7 +115,7 @@ fn a_bad_line_is_named_and_nothing_is_imported() {
             "unknown variant `opinion`",
         ),
         (
-            "{\"type\":\"document\",\"record\":{\"id\":\"x\"}}",
+            "{\"type\":\"document\",\"record\":{\"name\":\"x\"}}",
             "missing field",
         ),
     ] {
