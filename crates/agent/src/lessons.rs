@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ccl_core::{Outcome, Verdict};
-use ccl_memory::{EvidenceRecord, Judgement, Lessons, RunRecord, TrialRecord};
+use ccl_memory::{EvidenceRecord, Judgement, Lessons, RuleRecord, RunRecord, TrialRecord};
 use jiff::civil::Date;
 
 use crate::summary::Summary;
@@ -55,14 +55,16 @@ impl Tuner<'_> {
     }
 
     /// What became of the rules of other places that were tried here. Where this run came to a rule of its own
-    /// about the same, that says it already.
+    /// about the same, that says it already; a generalisation is confirmed where it was carried, and not by a rule that
+    /// it rests on.
     fn judgements(&self, verdict: Verdict) -> Vec<Judgement> {
         let nccl_version = self.situation.context.nccl_version;
         let mut judgements = Vec::new();
         for recalled in &self.remembered.rules {
             let rule = &recalled.rule;
-            let said = |new: &ccl_memory::RuleRecord| {
-                new.context == rule.context && new.call() == rule.call()
+            let said = |new: &RuleRecord| {
+                let is_own = new.generalised.is_none() && rule.generalised.is_none();
+                is_own && new.context == rule.context && new.call() == rule.call()
             };
             let Some((_, choice)) = rule.call().filter(|_| !self.learnt().iter().any(said)) else {
                 continue;
@@ -74,10 +76,10 @@ impl Tuner<'_> {
                 continue;
             };
             let holds = match tried.outcome {
-                Outcome::Kept if verdict == Verdict::Faster => true,
+                Outcome::Kept if verdict == Verdict::Faster && !self.is_home(rule, tried) => true,
                 Outcome::Kept => continue,
                 // Beside something better it need not win.
-                _ if tried.against != rule.call_against() => continue,
+                _ if !self.is_fair(rule, tried) => continue,
                 _ => false,
             };
             judgements.push(Judgement {
@@ -87,6 +89,21 @@ impl Tuner<'_> {
             });
         }
         judgements
+    }
+
+    /// Whether a trial was one of those that a generalisation rests on, made again.
+    fn is_home(&self, rule: &RuleRecord, tried: &Tried) -> bool {
+        let again = self.rule_of(tried, rule.kind).id();
+        let generalised = rule.generalised.as_ref();
+        generalised.is_some_and(|g| g.rests_on.contains(&again))
+    }
+
+    /// Whether a trial that failed speaks against a rule: it was held against the same. A generalisation is also wrong
+    /// where it is no better than what NCCL chooses itself.
+    fn is_fair(&self, rule: &RuleRecord, tried: &Tried) -> bool {
+        let untuned = self.testbed.untuned_choice(tried.candidate.key);
+        let is_untuned = tried.against.is_some() && tried.against == untuned;
+        tried.against == rule.call_against() || rule.generalised.is_some() && is_untuned
     }
 }
 

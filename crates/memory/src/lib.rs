@@ -8,6 +8,7 @@ mod address;
 mod contradiction;
 mod error;
 mod filing;
+mod generalisation;
 mod knowledge;
 mod likeness;
 mod memory;
@@ -29,6 +30,7 @@ mod transfer;
 pub use address::{Address, FILE_NAME, Opening};
 pub use contradiction::Contradiction;
 pub use error::MemoryError;
+pub use generalisation::{Generalisation, Reach};
 pub use knowledge::{
     Document, EmbedError, Embedder, Found, Hit, Knowledge, KnowledgeError, Passage, PassageKind,
     fenced, store_documents, stored_documents,
@@ -42,7 +44,7 @@ pub use record::{
     DocumentRecord, EvidenceRecord, ImportanceRecord, Judgement, Lessons, Record, RunRecord,
     TrialRecord,
 };
-pub use rule::{Change, FailureRecord, Generalisation, RuleKind, RuleRecord, VersionRange};
+pub use rule::{Change, FailureRecord, RuleKind, RuleRecord, VersionRange};
 pub use score::{ScoreBook, ScoreContext, ScoreRecord};
 pub use sqlite::SqliteMemory;
 pub use surrogate::{Measured, SurrogateRecord};

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::arguments::{Cited, KeyName, Wanted, cited, name_of};
 use super::describe::rounded;
 use super::{About, Cost, Tool, ToolError, Touches};
+use crate::mind::llm::fence::is_shown;
 use crate::phases::{Proposal, Proposed};
 use crate::situation::Situation;
 use crate::tuner::Tuner;
@@ -79,10 +80,12 @@ pub(crate) fn ratio(predicted: [f64; 2]) -> Result<[f64; 2], ToolError> {
     }
 }
 
-/// A caller's sentence, on one line and no longer than a sentence is.
+/// A caller's sentence, on one line, with nothing hidden in it and no longer than a sentence is.
 pub(crate) fn words(text: &str) -> String {
     let one_line: Vec<&str> = text.split(char::is_control).collect();
-    one_line.join(" ").trim().chars().take(MOST_WORDS).collect()
+    let shown = one_line.join(" ");
+    let shown = shown.trim().chars().filter(|c| is_shown(*c));
+    shown.take(MOST_WORDS).collect()
 }
 
 #[derive(Serialize, JsonSchema)]

@@ -21,7 +21,7 @@ pub fn fenced(name: &str, text: &str) -> String {
 }
 
 /// Whether a character neither begins a line, nor hides, nor turns what stands behind it.
-fn is_shown(c: char) -> bool {
+pub(crate) fn is_shown(c: char) -> bool {
     !c.is_control()
         && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
