@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ccl_core::{Outcome, Verdict};
+use ccl_core::{Interval, Outcome, Verdict};
 use ccl_memory::{EvidenceRecord, Judgement, Lessons, RuleRecord, RunRecord, TrialRecord};
 use jiff::civil::Date;
 
@@ -98,12 +98,38 @@ impl Tuner<'_> {
         generalised.is_some_and(|g| g.rests_on.contains(&again))
     }
 
-    /// Whether a trial that failed speaks against a rule: it was held against the same. A generalisation is also wrong
-    /// where it is no better than what NCCL chooses itself.
+    /// Whether a trial that failed speaks against a rule: it was held against the same, and beside something better a
+    /// rule need not win. A generalisation is heard late, beside what was found by then: it is wrong as well where,
+    /// against what NCCL chooses itself, it surely gains less than it claims.
     fn is_fair(&self, rule: &RuleRecord, tried: &Tried) -> bool {
-        let untuned = self.testbed.untuned_choice(tried.candidate.key);
-        let is_untuned = tried.against.is_some() && tried.against == untuned;
-        tried.against == rule.call_against() || rule.generalised.is_some() && is_untuned
+        if tried.against == rule.call_against() {
+            return true;
+        }
+        let claimed = rule.ratio.filter(|_| rule.generalised.is_some());
+        let found = self.against_untuned(tried);
+        claimed
+            .zip(found)
+            .is_some_and(|(claimed, found)| found.ci95[0] > claimed.ci95[1])
+    }
+
+    /// The ratio of a trial to NCCL's own choice, by way of what was kept before it.
+    fn against_untuned(&self, tried: &Tried) -> Option<Interval> {
+        let untuned = self.testbed.untuned_choice(tried.candidate.key)?;
+        let (mut ratio, mut against) = (tried.ratio?, tried.against?);
+        for before in self.tried.iter().rev() {
+            let is_it = before.candidate.key == tried.candidate.key
+                && before.candidate.choice == against
+                && before.outcome.is_kept();
+            if against != untuned && is_it {
+                let kept = before.ratio?;
+                ratio = Interval {
+                    median: ratio.median * kept.median,
+                    ci95: [ratio.ci95[0] * kept.ci95[0], ratio.ci95[1] * kept.ci95[1]],
+                };
+                against = before.against?;
+            }
+        }
+        (against == untuned).then_some(ratio)
     }
 }
 
