@@ -9,6 +9,7 @@
 # make reference  the generated pages of doc/reference (graph-derivation needs recorded data)
 # make bench  the simulator's speed, the loop's own overhead per trial, what the plugin costs the host
 # make compare  doc/compare.md and its pictures: every method on every task of the builtin suite (minutes)
+# make ablations  doc/ablations.md: ours without its parts, and with scripted language models (minutes)
 # make gpu-test  on a machine with a GPU: results and records while choices are switched; NCCL=PATH names another NCCL
 
 CARGO ?= cargo
@@ -19,7 +20,7 @@ NCCL_RELEASE := 2.21.5
 NCCL_OF_THE_STUB := target/nccl/$(NCCL_RELEASE)/libnccl.so.2
 NCCL_WHEEL_SHA256 := 49d8350629c7888701d1fd200934942671cb5c728f49acc5a0b3a768820bed29
 
-.PHONY: demo closed-loop test test-llm lint deny valgrind postgres mcp-client nccl bench plugin plugin-cost gpu-test reference compare
+.PHONY: demo closed-loop test test-llm lint deny valgrind postgres mcp-client nccl bench plugin plugin-cost gpu-test reference compare ablations
 
 demo:
 	$(CARGO) build --release --locked --bin ccl-agent
@@ -148,3 +149,9 @@ compare:
 	$(CARGO) build --release --locked --bin ccl-agent
 	./target/release/ccl-agent compare --suite builtin --methods $(COMPARE_METHODS) \
 		--seeds $(COMPARE_SEEDS) --markdown doc/compare.md
+
+# What each part is worth, and what a good, a middling and a bad language model do: minutes.
+ablations:
+	$(CARGO) build --release --locked --bin ccl-agent
+	./target/release/ccl-agent compare --suite builtin --seeds $(COMPARE_SEEDS) --markdown doc/ablations.md \
+		--methods ours-llm,ours,ours-llm-no-cards,ours-llm-no-rules,ours-llm-no-numeric,llm-only,ours-adversarial-llm

@@ -78,9 +78,8 @@ impl Tuner<'_> {
             let holds = match tried.outcome {
                 Outcome::Kept if verdict == Verdict::Faster && !self.is_home(rule, tried) => true,
                 Outcome::Kept => continue,
-                // Beside something better it need not win.
-                _ if !self.is_fair(rule, tried) => continue,
-                _ => false,
+                _ if self.refutes(rule, tried) => false,
+                _ => continue,
             };
             judgements.push(Judgement {
                 rule: rule.id(),
@@ -98,18 +97,21 @@ impl Tuner<'_> {
         generalised.is_some_and(|g| g.rests_on.contains(&again))
     }
 
-    /// Whether a trial that failed speaks against a rule: it was held against the same, and beside something better a
-    /// rule need not win. A generalisation is heard late, beside what was found by then: it is wrong as well where,
-    /// against what NCCL chooses itself, it surely gains less than it claims.
-    fn is_fair(&self, rule: &RuleRecord, tried: &Tried) -> bool {
-        if tried.against == rule.call_against() {
-            return true;
+    /// Whether a trial that did not win speaks against a rule. Beside something better than it was learnt beside, a rule
+    /// need not win. A generalisation is heard late, beside what was found by then: it is wrong where, against what
+    /// NCCL chooses itself, it surely gains less than it claims.
+    fn refutes(&self, rule: &RuleRecord, tried: &Tried) -> bool {
+        let lies_beside = |seen: Interval| rule.ratio.is_some_and(|r| seen.ci95[0] > r.ci95[1]);
+        let is_same = tried.against == rule.call_against();
+        match tried.outcome {
+            // Undecided says nothing; an interval that lies beside the rule's says no.
+            Outcome::RolledBackNoDifference if is_same => tried.ratio.is_some_and(lies_beside),
+            _ if is_same => true,
+            _ => {
+                let of_untuned = self.against_untuned(tried);
+                rule.generalised.is_some() && of_untuned.is_some_and(lies_beside)
+            }
         }
-        let claimed = rule.ratio.filter(|_| rule.generalised.is_some());
-        let found = self.against_untuned(tried);
-        claimed
-            .zip(found)
-            .is_some_and(|(claimed, found)| found.ci95[0] > claimed.ci95[1])
     }
 
     /// The ratio of a trial to NCCL's own choice, by way of what was kept before it.

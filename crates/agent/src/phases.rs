@@ -65,9 +65,7 @@ impl Tuner<'_> {
         self.emit(TraceEvent::PhaseStarted {
             phase: Phase::Online,
         })?;
-        if let Some((_, because)) = self.open(Asks::Nobody)? {
-            self.asked_to_stop = Some(because);
-        }
+        self.broken = self.open(Asks::Nobody)?;
         Ok(())
     }
 
@@ -77,7 +75,8 @@ impl Tuner<'_> {
     /// As [`Tuner::run`].
     pub fn finish(&mut self) -> Result<Summary, RunError> {
         let asked = self.asked_to_stop.take();
-        let stop = self.must_stop().unwrap_or_else(|| {
+        let broken = self.broken.take();
+        let stop = broken.or_else(|| self.must_stop()).unwrap_or_else(|| {
             let because = asked.unwrap_or_else(|| "whoever steered the run has left".to_owned());
             (StoppedBecause::Plateau, because)
         });

@@ -86,7 +86,7 @@ impl Tuner<'_> {
             purpose: purpose.to_owned(),
         })?;
         self.llm_mind
-            .consult(purpose, SYSTEM, &situation, tools, decision::schema())?;
+            .consult(purpose, SYSTEM, &situation, tools, decision::schema());
         Ok(true)
     }
 
@@ -174,7 +174,8 @@ impl Tuner<'_> {
             };
             answers.push((call, answer));
         }
-        Ok(self.llm_mind.tell(answers)?)
+        self.llm_mind.tell(answers);
+        Ok(())
     }
 
     /// Holds a decision against what is there, and carries it out.
@@ -188,6 +189,9 @@ impl Tuner<'_> {
                 return Ok(false);
             }
         };
+        if !matches!(decided.decision, Decision::Try(_)) {
+            self.drop_notes();
+        }
         let (call, exchanges) = (self.llm_mind.consultation(), self.llm_mind.exchanges());
         self.llm_mind.close();
         let proposal = in_words(&decided);
@@ -232,7 +236,7 @@ impl Tuner<'_> {
                 let noted = hypotheses.len() - refused.len();
                 Ok(match noted > 0 || hypotheses.is_empty() {
                     true => Ok(format!(
-                        "valid and in time: {noted} of {} hypotheses go first",
+                        "valid and in time: {noted} of {} hypotheses are taken up",
                         hypotheses.len()
                     )),
                     false => Err(format!("none of it can be tried: {}", refused.join("; "))),
@@ -264,8 +268,14 @@ impl Tuner<'_> {
         }
     }
 
+    /// What the model noted on its way to no decision, or to another one, is no proposal of anybody's.
+    fn drop_notes(&mut self) {
+        self.proposals.retain(|p| p.what.proposer != Proposer::Llm);
+    }
+
     /// There is no decision of the model: the rule mind goes on alone.
     fn go_without(&mut self, reason: String) -> Result<(), RunError> {
+        self.drop_notes();
         let (call, exchanges) = (self.llm_mind.consultation(), self.llm_mind.exchanges());
         self.llm_mind.close();
         self.emit(TraceEvent::LlmFailed {

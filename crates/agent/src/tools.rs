@@ -55,6 +55,8 @@ pub enum Touches {
     Notes,
     /// The machine beside the job, with choices that the guard lets through.
     Machine,
+    /// What later runs will remember.
+    Memory,
     /// The job, through the guard.
     Job,
 }

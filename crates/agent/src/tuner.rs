@@ -185,6 +185,8 @@ pub struct Tuner<'a> {
     /// What somebody proposed and nobody tried yet, and how many there were.
     pub(crate) proposals: Vec<Proposal>,
     pub(crate) proposed: u32,
+    /// Why nothing may be tried on this machine, where it is broken.
+    pub(crate) broken: Option<(StoppedBecause, String)>,
     /// Why somebody wants the search to end.
     pub(crate) asked_to_stop: Option<String>,
     pub(crate) knowledge: &'a Knowledge,
@@ -269,6 +271,7 @@ impl<'a> Tuner<'a> {
             llm_mind,
             proposals: Vec::new(),
             proposed: 0,
+            broken: None,
             asked_to_stop: None,
             knowledge,
             remembered,

@@ -167,6 +167,40 @@ fn it_looks_before_it_decides_and_every_call_is_answered() {
 }
 
 #[test]
+fn what_it_notes_on_the_way_to_an_invalid_decision_is_nobodys_proposal() {
+    let alone = run(None).decisions();
+    let note = try_one("Ring", "Simple", 4)["hypotheses"][0].clone();
+    let model = Model::new(move |number, _| {
+        Ok(match number % 2 {
+            0 => calling(&[
+                ("propose_hypothesis", note.clone()),
+                ("record_rule", json!({"candidate": 1, "kind": "positive"})),
+            ]),
+            _ => decided(json!({"decision": "try", "because": "b", "evidence": ["E4711"]})),
+        })
+    });
+    let ran = run(Some(model.clone()));
+    let called = called(&ran);
+    assert_eq!(
+        called[..2],
+        [
+            ("propose_hypothesis".to_owned(), true),
+            ("record_rule".to_owned(), false)
+        ]
+    );
+    assert_eq!(ran.decisions(), alone);
+    // What tools tell repeats words of others, and stands in a fence like those.
+    let told = &model.asked()[1].messages;
+    let Some(Message::ToolResult { content, .. }) = told.iter().rev().nth(1) else {
+        panic!("{told:?}");
+    };
+    assert!(
+        content.starts_with("[propose_hypothesis: data"),
+        "{content}"
+    );
+}
+
+#[test]
 fn one_that_only_ever_calls_tools_comes_to_an_end() {
     let model = Model::new(|_, _| Ok(calling(&[("describe_cluster", json!({}))])));
     let ran = run(Some(model.clone()));

@@ -2,6 +2,7 @@
 
 mod cluster_argument;
 pub mod compare;
+mod embeddings;
 pub mod export;
 pub mod fit;
 pub mod knobs;

@@ -146,7 +146,7 @@ impl Connection {
                 began + self.limits.whole.min(self.limits.nobody)
             };
             // Rather the reason now than a wait with nothing behind it.
-            if self.pace.now() + wait >= end {
+            if self.pace.now().saturating_add(wait) >= end {
                 return Err(failure);
             }
             self.pace.sleep(wait);

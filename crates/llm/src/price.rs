@@ -1,7 +1,7 @@
 //! What tokens cost, where it is known.
 //!
-//! Prices change; these are list prices of the defaults and their neighbours, each with its source
-//! and the day it was read. A model that is not listed has no price, and its cost is unknown: local
+//! Prices change; these are list prices of the defaults and their neighbours as other pages quoted them, so a
+//! cost is an estimate and no bill. A model that is not listed has no price, and its cost is unknown: local
 //! servers cost electricity, and nobody knows how much.
 
 use serde::{Deserialize, Serialize};
@@ -30,7 +30,7 @@ const fn prices(input: f64, cached: f64, output: f64) -> Prices {
     }
 }
 
-/// The table. Sources, as quoted by other pages on the day in brackets:
+/// The table. Not read at its sources but as other pages quoted them in the month in brackets:
 /// OpenAI <https://platform.openai.com/docs/pricing> (2026-03), Anthropic
 /// <https://platform.claude.com/docs/en/about-claude/pricing> (2025-11), Fireworks
 /// <https://fireworks.ai/pricing> (2026-08, no price of cached tokens).

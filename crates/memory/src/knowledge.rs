@@ -7,7 +7,6 @@
 //! Nothing here learns, fetches or decides.
 
 mod document;
-mod document_store;
 mod embedder;
 mod index;
 #[cfg(feature = "local-embeddings")]
@@ -20,11 +19,10 @@ use serde::Serialize;
 use thiserror::Error;
 
 pub use document::Document;
-pub use document_store::{store_documents, stored_documents};
 pub use embedder::{EmbedError, Embedder};
 #[cfg(feature = "local-embeddings")]
 pub use local_embedder::{LocalEmbedder, LocalModelError};
-pub use passage::{Passage, PassageKind, fenced};
+pub use passage::{Passage, PassageKind, fenced, fenced_text, visible};
 
 use document::Ids;
 use embedder::Embedding;

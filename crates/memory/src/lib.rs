@@ -33,7 +33,7 @@ pub use error::MemoryError;
 pub use generalisation::{Generalisation, Reach};
 pub use knowledge::{
     Document, EmbedError, Embedder, Found, Hit, Knowledge, KnowledgeError, Passage, PassageKind,
-    fenced, store_documents, stored_documents,
+    fenced, fenced_text, visible,
 };
 #[cfg(feature = "local-embeddings")]
 pub use knowledge::{LocalEmbedder, LocalModelError};
@@ -41,8 +41,7 @@ pub use memory::Memory;
 pub use postgres::PostgresMemory;
 pub use recall::{Candidate, Prior, Query, Recalled, rank};
 pub use record::{
-    DocumentRecord, EvidenceRecord, ImportanceRecord, Judgement, Lessons, Record, RunRecord,
-    TrialRecord,
+    EvidenceRecord, ImportanceRecord, Judgement, Lessons, Record, RunRecord, TrialRecord,
 };
 pub use rule::{Change, FailureRecord, RuleKind, RuleRecord, VersionRange};
 pub use score::{ScoreBook, ScoreContext, ScoreRecord};

@@ -11,8 +11,8 @@ use crate::signature::Signature;
 use crate::stored::{FAILURE, Stored, VARIABLE};
 use crate::transfer::{self, Imported};
 use crate::{
-    Contradiction, DocumentRecord, EvidenceRecord, ImportanceRecord, Lessons, Prior, Query,
-    Recalled, Record, RuleRecord, RunRecord, ScoreRecord, SurrogateRecord, TrialRecord,
+    Contradiction, Document, EvidenceRecord, ImportanceRecord, Lessons, Prior, Query, Recalled,
+    Record, RuleRecord, RunRecord, ScoreRecord, SurrogateRecord, TrialRecord,
 };
 
 /// A memory that outlives runs. Every call is one transaction; several processes may use a store at a time, and
@@ -90,10 +90,10 @@ pub trait Memory: Send {
     ) -> Result<Vec<EvidenceRecord>, MemoryError>;
 
     /// All documents, by name.
-    fn documents(&mut self) -> Result<Vec<DocumentRecord>, MemoryError>;
+    fn documents(&mut self) -> Result<Vec<Document>, MemoryError>;
 
-    /// Keeps a document; one of this name is replaced.
-    fn add_document(&mut self, document: &DocumentRecord) -> Result<(), MemoryError>;
+    /// Keeps documents, all or none; those of the same names are replaced.
+    fn add_documents(&mut self, documents: &[Document]) -> Result<(), MemoryError>;
 
     /// Removes a document; whether there was one.
     fn remove_document(&mut self, id: &str) -> Result<bool, MemoryError>;
@@ -182,13 +182,16 @@ impl<E: Engine> Memory for E {
         read_of_run(self, source, run_id)
     }
 
-    fn documents(&mut self) -> Result<Vec<DocumentRecord>, MemoryError> {
+    fn documents(&mut self) -> Result<Vec<Document>, MemoryError> {
         read_all(self, &Select::all(Kind::Document, Origin(None)))
     }
 
-    fn add_document(&mut self, document: &DocumentRecord) -> Result<(), MemoryError> {
-        let row = document.row()?;
-        self.transaction(Access::Write, |rows| rows.put(&row))
+    fn add_documents(&mut self, documents: &[Document]) -> Result<(), MemoryError> {
+        let filed: Result<Vec<_>, _> = documents.iter().map(Stored::row).collect();
+        let filed = filed?;
+        self.transaction(Access::Write, |rows| {
+            filed.iter().try_for_each(|row| rows.put(row))
+        })
     }
 
     fn remove_document(&mut self, id: &str) -> Result<bool, MemoryError> {

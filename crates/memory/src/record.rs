@@ -9,7 +9,7 @@ use ccl_core::{
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use crate::{RuleRecord, ScoreRecord, SurrogateRecord};
+use crate::{Document, RuleRecord, ScoreRecord, SurrogateRecord};
 
 /// A run, as its summary has it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -93,20 +93,6 @@ pub struct ImportanceRecord {
     pub run_id: String,
 }
 
-/// A knowledge page that a user added. Kept whole; finding passages in it is not the store's business.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DocumentRecord {
-    /// Its name.
-    pub id: String,
-    /// Its title.
-    pub title: String,
-    /// Its text.
-    pub body: String,
-    /// Where it came from: a path or an address.
-    pub origin: String,
-}
-
 /// Anything a store keeps: one line of an export.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "record", rename_all = "lowercase")]
@@ -126,7 +112,7 @@ pub enum Record {
     /// What a parameter matters.
     Importance(Box<ImportanceRecord>),
     /// A knowledge page.
-    Document(Box<DocumentRecord>),
+    Document(Box<Document>),
 }
 
 /// What became of a rule that a run recalled and tried.

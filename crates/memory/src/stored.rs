@@ -8,7 +8,7 @@ use crate::place::machine;
 use crate::rows::{Found, Kind, Origin, Row};
 use crate::signature::Signature;
 use crate::{
-    Change, DocumentRecord, EvidenceRecord, ImportanceRecord, MemoryError, RuleRecord, RunRecord,
+    Change, Document, EvidenceRecord, ImportanceRecord, MemoryError, RuleRecord, RunRecord,
     ScoreRecord, SurrogateRecord, TrialRecord, contradiction,
 };
 
@@ -209,11 +209,11 @@ impl Stored for ImportanceRecord {
     }
 }
 
-impl Stored for DocumentRecord {
+impl Stored for Document {
     const KIND: Kind = Kind::Document;
 
     fn id(&self) -> String {
-        self.id.clone()
+        self.name.clone()
     }
 
     fn origin(&self) -> Origin {

@@ -232,7 +232,7 @@ fn adversarial(shown: &Shown, turn: u32, random: &mut ChaCha8Rng) -> Reply {
         Some(hypothesis(key, ll, channels, None, [0.011, 0.05]))
     };
     // Each consultation begins with what costs most of what it may: many calls beside the job.
-    if turn % 3 == 0
+    if turn.is_multiple_of(3)
         && let Some(key) = shown.keys.first()
     {
         let choices: Vec<Value> = key

@@ -82,7 +82,10 @@ impl Guard {
     ) -> Result<Approved, Refusal> {
         let mut with = configuration.clone();
         let mut predicted = 1.0;
-        for &(key, choice) in candidates {
+        for (index, &(key, choice)) in candidates.iter().enumerate() {
+            if candidates[..index].iter().any(|(other, _)| *other == key) {
+                return Err(Refusal::TwoOfOneKey { key });
+            }
             with.policy = with.policy.with_choice(key, Some(choice));
             let (calls, allowed) = (self.calls(key), self.next_calls(key, &choice));
             if allowed < calls {

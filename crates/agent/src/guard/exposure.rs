@@ -20,6 +20,9 @@ pub(super) struct Exposure {
     pub(super) harm: f64,
     /// Share of the iteration that the calls of its key take, 0..=1.
     pub(super) share: f64,
+    /// The same bound as `harm` by the time of its calls alone, as if computation hid nothing of what they take
+    /// longer: what calls beyond those that ran may do once nothing is left to hide behind.
+    pub(super) unhidden: f64,
 }
 
 impl Exposure {
@@ -30,6 +33,7 @@ impl Exposure {
             risk,
             ran_calls: 0,
             share,
+            unhidden: 0.0,
         }
     }
 
@@ -49,7 +53,12 @@ impl Exposure {
             true => (allowed.max(0.0) / self.harm * calls as f64) as u64,
             false => calls,
         };
-        grown.min(safe).min(calls)
+        // What few calls did says nothing of many where computation hid them.
+        let beyond = match self.unhidden > 0.0 {
+            true => self.ran_calls + (allowed.max(0.0) / self.unhidden * calls as f64) as u64,
+            false => calls,
+        };
+        grown.min(safe).min(beyond).min(calls)
     }
 
     /// Upper bound of (iteration / incumbent's - 1) if all calls ran it, by the time of those that did:

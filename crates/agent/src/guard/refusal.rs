@@ -12,6 +12,12 @@ pub enum Refusal {
         /// The key.
         key: TaskKey,
     },
+    /// Two choices for all calls of one key.
+    #[error("two choices for all calls of {key}")]
+    TwoOfOneKey {
+        /// The key.
+        key: TaskKey,
+    },
     /// The policy does not compile.
     #[error("does not compile: {0}")]
     Policy(#[from] PolicyError),

@@ -6,7 +6,6 @@
 //! [supervisor](crate::supervisor)'s business.
 
 pub mod decision;
-pub mod fence;
 pub mod generalise;
 pub mod pack;
 
@@ -19,6 +18,7 @@ use ccl_llm::{
     Exchange, Failure, Message, Parameters, Provider, Request, ToolCall, ToolChoice, ToolSpec,
     Usage,
 };
+use ccl_memory::fenced_text;
 use serde_json::Value;
 
 use crate::summary::{LlmUsage, LlmUse};
@@ -29,10 +29,12 @@ const MOST_CONSULTATIONS: u32 = 4;
 const MOST_TURNS: u32 = 6;
 /// Most tools called in one turn; the others are answered with a refusal.
 const MOST_CALLS: usize = 8;
-/// Most characters of one tool's answer that go back to the model.
+/// Most characters of one tool's answer that go back to the model, and of all of one consultation: with what it is
+/// shown they have to fit into a context of 16,384 tokens beside its thoughts.
 const MOST_ANSWERED: usize = 6_000;
+const MOST_ANSWERED_IN_ALL: usize = 16_000;
 /// Most tokens of one turn, thoughts included.
-const MOST_TOKENS: u32 = 8_192;
+const MOST_TOKENS: u32 = 4_096;
 /// How often a waiting run looks whether it was interrupted.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -69,6 +71,8 @@ pub struct LlmMind<'a> {
 struct Conversation {
     request: Request,
     turns: u32,
+    /// Characters of tools' answers so far.
+    answered: usize,
     exchanges: Vec<u32>,
     answer: Option<mpsc::Receiver<Exchange>>,
 }
@@ -148,9 +152,6 @@ impl<'a> LlmMind<'a> {
 
     /// Opens a consultation: what it is, what it is shown, the tools it may call, and the schema of its
     /// decision.
-    ///
-    /// # Errors
-    /// A thread that cannot be started.
     pub fn consult(
         &mut self,
         purpose: &str,
@@ -158,7 +159,7 @@ impl<'a> LlmMind<'a> {
         situation: &str,
         tools: Vec<ToolSpec>,
         schema: Value,
-    ) -> io::Result<()> {
+    ) {
         self.consultations += 1;
         let parameters = Parameters {
             max_tokens: Some(MOST_TOKENS),
@@ -176,16 +177,17 @@ impl<'a> LlmMind<'a> {
         self.open = Some(Conversation {
             request,
             turns: 0,
+            answered: 0,
             exchanges: Vec::new(),
             answer: None,
         });
-        self.ask()
+        self.ask();
     }
 
     /// Sends the conversation as it stands.
-    fn ask(&mut self) -> io::Result<()> {
+    fn ask(&mut self) {
         let (Some(provider), Some(open)) = (self.provider.clone(), self.open.as_mut()) else {
-            return Ok(());
+            return;
         };
         open.turns += 1;
         if open.turns >= MOST_TURNS {
@@ -193,14 +195,13 @@ impl<'a> LlmMind<'a> {
         }
         let request = open.request.clone();
         let (sender, receiver) = mpsc::channel();
-        std::thread::Builder::new()
-            .name("llm".to_owned())
-            .spawn(move || {
-                // Nobody listens any more after the run has ended.
-                let _ = sender.send(provider.ask(&request, None));
-            })?;
+        let thread = std::thread::Builder::new().name("llm".to_owned());
+        // A thread that cannot be started hangs up at once, which is heard as a client that failed.
+        let _ = thread.spawn(move || {
+            // Nobody listens any more after the run has ended.
+            let _ = sender.send(provider.ask(&request, None));
+        });
         open.answer = Some(receiver);
-        Ok(())
     }
 
     /// Looks whether an answer came, and waits for one so long and no longer. An interrupt ends the waiting, not
@@ -248,11 +249,11 @@ impl<'a> LlmMind<'a> {
                 // Many local models have no tools; what they are shown is enough to decide.
                 open.request.tools.clear();
                 self.has_asked_again = true;
-                self.ask()?;
+                self.ask();
                 return Ok(Heard::Nothing);
             }
             Err(failure) => {
-                self.is_lost = !matches!(failure, Failure::Malformed { .. });
+                self.is_lost = is_for_good(&failure);
                 return Ok(self.fail(failure.to_string()));
             }
         };
@@ -268,25 +269,33 @@ impl<'a> LlmMind<'a> {
     }
 
     /// Gives the answers of the tools that were called, in the order of the calls, and asks on.
-    ///
-    /// # Errors
-    /// A thread that cannot be started.
-    pub fn tell(&mut self, answers: Vec<(ToolCall, Result<Value, String>)>) -> io::Result<()> {
+    pub fn tell(&mut self, answers: Vec<(ToolCall, Result<Value, String>)>) {
         let Some(open) = &mut self.open else {
-            return Ok(());
+            return;
         };
         for (call, answer) in answers {
-            open.request.messages.push(match answer {
-                Ok(value) => Message::result(&call, cut(value.to_string())),
+            let left = MOST_ANSWERED_IN_ALL.saturating_sub(open.answered);
+            let message = match answer {
+                // It repeats what others wrote.
+                Ok(value) => {
+                    let told =
+                        fenced_text(&call.name, &cut(value.to_string(), left.min(MOST_ANSWERED)));
+                    open.answered += told.len();
+                    Message::result(&call, told)
+                }
                 Err(reason) => Message::error(&call, reason),
-            });
+            };
+            open.request.messages.push(message);
+        }
+        if open.answered >= MOST_ANSWERED_IN_ALL {
+            open.turns = MOST_TURNS - 1;
         }
         if open.turns + 1 >= MOST_TURNS {
             open.request.messages.push(Message::user(
                 "No more tools. Decide now, with JSON of the schema.",
             ));
         }
-        self.ask()
+        self.ask();
     }
 
     /// Whether the model was asked anew while it was listened to, without its tools.
@@ -329,9 +338,18 @@ fn is_about_tools(failure: &Failure) -> bool {
     }
 }
 
+/// Whether asking again would be in vain, or cost as much time once more.
+fn is_for_good(failure: &Failure) -> bool {
+    match failure {
+        Failure::Refused { status, .. } => matches!(status, 401 | 403 | 404),
+        Failure::Malformed { .. } | Failure::Truncated { .. } | Failure::TooLarge { .. } => false,
+        _ => true,
+    }
+}
+
 /// The beginning of an answer that is too long.
-fn cut(text: String) -> String {
-    match text.char_indices().nth(MOST_ANSWERED) {
+fn cut(text: String, most: usize) -> String {
+    match text.char_indices().nth(most) {
         Some((end, _)) => format!("{}... (cut; ask for less)", &text[..end]),
         None => text,
     }

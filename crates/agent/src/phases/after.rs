@@ -142,8 +142,15 @@ impl Tuner<'_> {
             };
             rules.push(self.rule_of(tried, kind));
         }
+        // What somebody asked for is held to the same: a gain counts where the verdict confirmed it.
         for rule in &self.recorded {
-            if !rules.iter().any(|known| known.id() == rule.id()) {
+            let is_new = !rules.iter().any(|known| known.call() == rule.call());
+            let holds = rule.call().is_some_and(|(key, choice)| {
+                let is_best = self.incumbent.policy.choice_for(key) == Some(choice);
+                let is_gain = rule.kind == RuleKind::Positive;
+                !self.is_suspect(key, &choice) && (!is_gain || confirmed && is_best)
+            });
+            if is_new && holds {
                 rules.push(rule.clone());
             }
         }

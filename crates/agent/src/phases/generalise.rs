@@ -38,7 +38,7 @@ impl Tuner<'_> {
         let text = generalise::pack(&shown);
         let schema = generalise::schema();
         self.llm_mind
-            .consult(PURPOSE, generalise::SYSTEM, &text, Vec::new(), schema)?;
+            .consult(PURPOSE, generalise::SYSTEM, &text, Vec::new(), schema);
         let answer = self.last_word()?.and_then(|answer| {
             let drawn = generalise::draw(answer, &shown, &model);
             drawn.map_err(|error| {

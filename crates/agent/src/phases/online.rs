@@ -53,7 +53,8 @@ impl Tuner<'_> {
                 // The model may still think, or see something in what was tried since.
                 Next::Nothing(_) if self.hear_last()? => {}
                 Next::Nothing(left) => {
-                    if !(self.consult(Occasion::Plateau)? && self.hear_last()?) {
+                    let heard = self.consult(Occasion::Plateau)? && self.hear_last()?;
+                    if !heard && self.must_stop().is_none() {
                         break self.plateau(left);
                     }
                 }

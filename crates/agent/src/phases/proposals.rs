@@ -95,8 +95,10 @@ impl Tuner<'_> {
             offers.extend(self.searched());
         }
         // Stable: equal values keep their order.
+        // What a model proposes goes first where a trial costs a few calls, and takes its place by what is
+        // expected of it where it costs whole iterations.
         offers.sort_by(|a, b| {
-            let asked = |p: &Proposed| p.proposer == Proposer::Llm;
+            let asked = |p: &Proposed| p.proposer == Proposer::Llm && !self.is_alone(p);
             let value = |p: &Proposed| self.arbiter.value(&p.offer);
             asked(b).cmp(&asked(a)).then(value(b).total_cmp(&value(a)))
         });
@@ -143,6 +145,12 @@ impl Tuner<'_> {
             offer: self.offer(hypothesis.key, Lane::Hypothesis, saves)?,
             hypothesis: Some(hypothesis),
         })
+    }
+
+    /// Chance that a choice is faster than what runs, as far as its key's model tells.
+    pub(crate) fn chance_of(&self, key: TaskKey, choice: &Choice) -> Option<f64> {
+        let belief = self.models.get(&key)?.belief(choice)?;
+        Some(belief.chance_below(0.0))
     }
 
     /// What a hypothesis says, in the metric of its key's model.
@@ -246,23 +254,26 @@ impl Tuner<'_> {
     /// the race of all keys that are waited for, with what is on its way there, or one choice for each key
     /// that hides behind computation.
     fn best_round(&self, offers: &[Proposed]) -> (Vec<Proposed>, f64) {
-        let is_alone = |p: &Proposed| {
-            self.situation
-                .key(p.key)
-                .is_some_and(|k| k.facts.overlapped)
-        };
-        let together = self.fit(offers.iter().filter(|p| !is_alone(p)));
-        let alone = self.fit(offers.iter().filter(|p| is_alone(p)));
+        let together = self.fit(offers.iter().filter(|p| !self.is_alone(p)));
+        let alone = self.fit(offers.iter().filter(|p| self.is_alone(p)));
         let value = |round: &[Proposed]| -> f64 {
             round.iter().map(|p| self.arbiter.value(&p.offer)).sum()
         };
         let asked = |round: &[Proposed]| round.iter().any(|p| p.proposer == Proposer::Llm);
         let (of_alone, of_race) = (value(&alone), self.value_of_race() + value(&together));
-        if (asked(&alone), of_alone) > (asked(&together), of_race) {
+        // Where nothing is worth it otherwise, whoever asked is heard.
+        let is_left = of_alone.max(of_race) < WORTH_GOING_ON && asked(&alone) && !asked(&together);
+        if is_left || of_alone > of_race {
             (alone, of_alone)
         } else {
             (together, of_race)
         }
+    }
+
+    /// Whether a proposal's key hides behind computation, so that it is judged by whole iterations.
+    fn is_alone(&self, proposed: &Proposed) -> bool {
+        let state = self.situation.key(proposed.key);
+        state.is_some_and(|k| k.facts.overlapped)
     }
 
     /// Keeps what one trial can compare: no choice twice, no more per key than fit, and no more

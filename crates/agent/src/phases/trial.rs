@@ -39,15 +39,15 @@ impl Tuner<'_> {
             key.is_some_and(|k| k.facts.overlapped)
         };
         let (alone, racing): (Vec<_>, Vec<_>) = candidates.into_iter().partition(is_overlapped);
+        for candidate in racing {
+            let contender = self.contender(candidate);
+            self.racing.push(contender);
+        }
         if !alone.is_empty() {
             let mut contenders: Vec<Contender> =
                 alone.into_iter().map(|c| self.contender(c)).collect();
             self.compare_iterations(round, &mut contenders)?;
             return self.judge_iterations(contenders);
-        }
-        for candidate in racing {
-            let contender = self.contender(candidate);
-            self.racing.push(contender);
         }
         self.race(round)
     }

@@ -8,6 +8,7 @@ use super::arguments::{Cited, KeyName, cited, shortened};
 use super::describe::rounded;
 use super::evidence::{Ended, ended};
 use super::{About, Cost, Tool, ToolError, Touches};
+use crate::phases::{Proposal, Proposed};
 use crate::tuner::Tuner;
 
 /// Most iterations of one call.
@@ -60,20 +61,24 @@ impl Tool for Apply {
         if numbers.proposals.is_empty() {
             return Err(ToolError::Arguments("proposals: none".to_owned()));
         }
+        let left = tuner.options.budget.saturating_sub(tuner.counts.trials);
+        if numbers.proposals.len() > left as usize {
+            let reason = format!("{left} trials of the budget are left");
+            return Err(ToolError::Refused(reason));
+        }
         let is_meant = |number: u32| numbers.proposals.contains(&number);
-        let chosen: Vec<_> = tuner
-            .proposals
-            .iter()
-            .filter(|p| is_meant(p.number))
-            .map(|p| p.what.clone())
-            .collect();
-        tuner.proposals.retain(|p| !is_meant(p.number));
+        let (chosen, rest) = std::mem::take(&mut tuner.proposals)
+            .into_iter()
+            .partition(|p: &Proposal| is_meant(p.number));
+        tuner.proposals = rest;
         let (before, refused_before) = (tuner.tried.len(), tuner.refusals.len());
         let because = match numbers.because.is_empty() {
             true => "somebody asked for it".to_owned(),
             false => shortened(&numbers.because),
         };
-        tuner.try_round(chosen, because)?;
+        for round in rounds(tuner, chosen) {
+            tuner.try_round(round, because.clone())?;
+        }
         Ok(Begun {
             decided: tuner.tried[before..].iter().map(ended).collect(),
             running: tuner.on_their_way(),
@@ -82,8 +87,30 @@ impl Tool for Apply {
     }
 }
 
+/// Proposals in rounds that can be compared: of a key that is judged by the iteration one at a time, for an
+/// iteration says nothing of two of its choices.
+fn rounds(tuner: &Tuner<'_>, chosen: Vec<Proposal>) -> Vec<Vec<Proposed>> {
+    let mut rounds: Vec<Vec<Proposed>> = Vec::new();
+    for proposal in chosen {
+        let what = proposal.what;
+        let state = tuner.situation.key(what.key);
+        let is_alone = state.is_some_and(|k| k.facts.overlapped);
+        let has_room = |round: &&mut Vec<Proposed>| {
+            !is_alone || round.iter().all(|other| other.key != what.key)
+        };
+        match rounds.iter_mut().find(has_room) {
+            Some(round) => round.push(what),
+            None => rounds.push(vec![what]),
+        }
+    }
+    rounds
+}
+
 /// Why nothing may be tried any more, if so.
 fn may_go_on(tuner: &Tuner<'_>) -> Result<(), ToolError> {
+    if let Some((_, why)) = &tuner.broken {
+        return Err(ToolError::Refused(why.clone()));
+    }
     match (tuner.must_stop(), &tuner.asked_to_stop) {
         (Some((_, why)), _) => Err(ToolError::Refused(why)),
         (None, Some(why)) => Err(ToolError::Refused(format!("the run was stopped: {why}"))),

@@ -1,21 +1,24 @@
 //! Proposals: what somebody would try, written down with its reason. Nothing runs yet.
 
 use ccl_core::{Caller, Hypothesis, Lane, Proposer};
+use ccl_memory::visible;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::arguments::{Cited, KeyName, Wanted, cited, name_of};
 use super::describe::rounded;
 use super::{About, Cost, Tool, ToolError, Touches};
-use crate::mind::llm::fence::is_shown;
 use crate::phases::{Proposal, Proposed};
 use crate::situation::Situation;
 use crate::tuner::Tuner;
 
-/// Most proposals that wait at a time.
+/// Most proposals that wait at a time, and most of a language model's among them.
 const MOST_WAITING: usize = 64;
+const MOST_OF_MODEL: usize = 6;
 /// Most characters of a sentence that somebody gives as a reason.
 const MOST_WORDS: usize = 600;
+/// Chance of being faster below which a language model's hypothesis is not worth its calls.
+const HOPELESS: f64 = 0.02;
 /// A call is never predicted to take less than this part of its time, or more than this many times.
 const BELIEVABLE: [f64; 2] = [0.01, 100.0];
 
@@ -82,10 +85,8 @@ pub(crate) fn ratio(predicted: [f64; 2]) -> Result<[f64; 2], ToolError> {
 
 /// A caller's sentence, on one line, with nothing hidden in it and no longer than a sentence is.
 pub(crate) fn words(text: &str) -> String {
-    let one_line: Vec<&str> = text.split(char::is_control).collect();
-    let shown = one_line.join(" ");
-    let shown = shown.trim().chars().filter(|c| is_shown(*c));
-    shown.take(MOST_WORDS).collect()
+    let shown = visible(text).replace(char::is_control, " ");
+    shown.trim().chars().take(MOST_WORDS).collect()
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -155,6 +156,18 @@ pub(crate) fn propose<'t>(
         tuner.refuse(what, reason.clone())?;
         return Err(ToolError::Refused(reason));
     }
+    // A person may insist; a model's word does not outweigh what figures say against it.
+    if proposer == Proposer::Llm
+        && let Some(chance) = tuner.chance_of(key, &choice)
+        && chance < HOPELESS
+    {
+        let reason = format!(
+            "by what was measured and is expected of the machine the chance that it is faster is {:.1} %",
+            100.0 * chance
+        );
+        tuner.refuse(what, reason.clone())?;
+        return Err(ToolError::Refused(reason));
+    }
     note(tuner, what)
 }
 
@@ -210,11 +223,16 @@ fn note<'t>(tuner: &'t mut Tuner<'_>, what: Proposed) -> Result<&'t Proposal, To
     let is_same = |p: &Proposal| (p.what.key, p.what.choice) == (what.key, what.choice);
     let index = match tuner.proposals.iter().position(is_same) {
         Some(index) => index,
-        None if tuner.proposals.len() >= MOST_WAITING => {
-            let reason = format!("{MOST_WAITING} proposals wait already");
-            return Err(ToolError::Refused(reason));
-        }
         None => {
+            let is_its = |p: &&Proposal| p.what.proposer == Proposer::Llm;
+            let (waiting, most) = match what.proposer {
+                Proposer::Llm => (tuner.proposals.iter().filter(is_its).count(), MOST_OF_MODEL),
+                _ => (tuner.proposals.len(), MOST_WAITING),
+            };
+            if waiting >= most {
+                let reason = format!("{waiting} proposals wait already");
+                return Err(ToolError::Refused(reason));
+            }
             tuner.proposed += 1;
             tuner.proposals.push(Proposal {
                 number: tuner.proposed,

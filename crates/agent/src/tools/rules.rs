@@ -127,7 +127,7 @@ impl Tool for RecordRule {
         description: "Remembers what a candidate's trial showed, for later runs. Refused where its interval does not \
                       show that.",
         cost: Cost::Nothing,
-        touches: Touches::Notes,
+        touches: Touches::Memory,
     };
 
     fn run(tuner: &mut Tuner<'_>, _: Caller, from: FromTrial) -> Result<Recorded, ToolError> {

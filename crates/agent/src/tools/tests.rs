@@ -20,11 +20,18 @@ pub(crate) fn session<T>(
     seed: u64,
     steer: impl FnOnce(&mut Tuner<'_>) -> T,
 ) -> (T, Vec<TraceLine>) {
+    session_on("autoccl/phi2-2b.json", seed, steer)
+}
+
+/// The same on another workload.
+fn session_on<T>(
+    workload: &str,
+    seed: u64,
+    steer: impl FnOnce(&mut Tuner<'_>) -> T,
+) -> (T, Vec<TraceLine>) {
     let cluster = ClusterSpec::parse(cluster_text("a40-pcie-8gpu").unwrap()).unwrap();
-    let path = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../workload/autoccl/phi2-2b.json"
-    );
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../workload");
+    let path = folder.join(workload);
     let workload = WorkloadSpec::parse(&std::fs::read_to_string(path).unwrap()).unwrap();
     // Without spikes, so that a slow iteration is somebody's doing.
     let noise = NoiseModel {
@@ -169,10 +176,57 @@ fn what_was_kept_goes_back_when_somebody_asks() {
 }
 
 #[test]
+fn whatever_is_applied_together_all_of_it_is_accounted_for() {
+    let ((), trace) = session_on("modern/llama3-8b-fsdp.json", 1, |tuner| {
+        let keys = call(tuner, "list_task_keys", json!({})).unwrap();
+        let keys = keys["keys"].as_array().unwrap();
+        let hidden = |hidden: bool| {
+            keys.iter()
+                .filter(move |k| k["beside_computation"] == hidden)
+        };
+        // Two of one key that is judged by the iteration, and one that is judged by its calls.
+        let wanted = [
+            (hidden(true).next().unwrap(), 4),
+            (hidden(true).next().unwrap(), 8),
+            (hidden(false).next().unwrap(), 8),
+        ];
+        let mut numbers = Vec::new();
+        for (key, channels) in wanted {
+            let choice = json!({"algorithm": "Ring", "protocol": "Simple", "channels": channels});
+            let mut proposed = hypothesis(&choice);
+            proposed["key"] = key["key"].clone();
+            let noted = call(tuner, "propose_hypothesis", proposed).unwrap();
+            numbers.push(noted["proposal"].clone());
+        }
+        let begun = call(tuner, "apply", json!({"proposals": numbers})).unwrap();
+        let count = |list: &str| begun[list].as_array().unwrap().len();
+        assert_eq!(
+            count("decided") + count("running") + count("refused"),
+            3,
+            "{begun}"
+        );
+    });
+    // No iteration is taken for a comparison of two choices of one key.
+    for line in &trace {
+        if let ccl_core::TraceEvent::Decided { candidates, .. } = &line.event {
+            let mut hidden: Vec<_> = candidates.iter().map(|c| c.key).collect();
+            let all = hidden.len();
+            hidden.dedup();
+            assert_eq!(hidden.len(), all);
+        }
+    }
+}
+
+#[test]
 fn nobody_does_more_than_he_may() {
     session(1, |tuner| {
         for entry in all() {
-            for may in [Touches::Nothing, Touches::Notes, Touches::Machine] {
+            for may in [
+                Touches::Nothing,
+                Touches::Notes,
+                Touches::Machine,
+                Touches::Memory,
+            ] {
                 let answer = tuner
                     .call_tool(Caller::Client, may, entry.about.name, json!({}))
                     .unwrap();

@@ -164,13 +164,15 @@ fn write_page(path: &Path, report: &ccl_agent::compare::report::Report) -> Comma
             .help("--markdown names a file in a folder you can write to")
     };
     std::fs::create_dir_all(&folder).map_err(cannot)?;
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let pictures = [
-        ("compare-convergence.svg", plot::convergence(report)),
-        ("compare-regret.svg", plot::regret(report)),
+        ("convergence", plot::convergence(report)),
+        ("regret", plot::regret(report)),
     ];
     for (name, svg) in &pictures {
-        write_atomically(&folder.join(name), svg.as_bytes()).map_err(cannot)?;
+        write_atomically(&folder.join(format!("{stem}-{name}.svg")), svg.as_bytes())
+            .map_err(cannot)?;
     }
-    let page = markdown::page(report);
+    let page = markdown::page(report, &stem);
     write_atomically(path, page.as_bytes()).map_err(cannot)
 }

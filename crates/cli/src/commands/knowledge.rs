@@ -8,13 +8,12 @@ mod search;
 mod show;
 mod training_set;
 
-use std::path::PathBuf;
-
 use ccl_core::NcclVersion;
 use ccl_core::knobs::NEWEST_KNOWN;
-use ccl_memory::{Knowledge, stored_documents};
+use ccl_memory::{Knowledge, Opening};
 use clap::{Args, Subcommand};
 
+use crate::commands::memory_argument;
 use crate::error::{CommandError, CommandResult};
 
 /// What is known of NCCL, networks and platforms: search it as the agent does, and add to it.
@@ -48,9 +47,9 @@ struct BaseArgs {
     /// The NCCL release whose knobs are meant, such as 2.27.3; the newest known unless given.
     #[arg(long, value_name = "V")]
     nccl_version: Option<NcclVersion>,
-    /// The file that keeps your own documents; see `knowledge add`.
-    #[arg(long, value_name = "FILE")]
-    memory: Option<PathBuf>,
+    /// The memory that keeps your own documents; see `knowledge add`.
+    #[arg(long, value_name = "URL")]
+    memory: Option<String>,
 }
 
 impl BaseArgs {
@@ -61,11 +60,13 @@ impl BaseArgs {
     /// Indexes the pages, the cards of the release, and the documents of the memory.
     fn knowledge(&self) -> Result<Knowledge, CommandError> {
         let documents = match &self.memory {
-            Some(file) => stored_documents(file).map_err(|error| {
-                CommandError::bad_input(format!("cannot read {}: {error}", file.display())).help(
-                    "name the file that `ccl-agent knowledge add` wrote, or leave out --memory",
-                )
-            })?,
+            Some(address) => {
+                let mut memory = memory_argument::open(address, Opening::Existing)?;
+                memory.documents().map_err(|error| {
+                    CommandError::bad_input(format!("{}: {error}", memory.place()))
+                        .help("name the memory that `ccl-agent knowledge add` wrote to, or leave out --memory")
+                })?
+            }
             None => Vec::new(),
         };
         Knowledge::new(self.version(), &documents).map_err(CommandError::bad_input)

@@ -69,6 +69,11 @@ pub fn run(args: &McpArgs) -> CommandResult {
         finished.summary.source,
         finished.folder.display()
     ));
+    if let Some(fault) = &finished.summary.diagnosis {
+        return Err(CommandError::bad_input(&fault.because)
+            .kind(ExitKind::GuardRefused)
+            .help("repair the machine, then run again; nothing was changed"));
+    }
     match finished.summary.stopped_because {
         StoppedBecause::Interrupted => Err(CommandError::bad_input(
             "interrupted; the job is back on untuned NCCL",

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ccl_llm::{AddressError, Client, Key, Kind, Limits, Provider};
+use ccl_llm::{AddressError, Budget, Client, Key, Kind, Limits, Provider, Replayed};
 use clap::{Args, ValueEnum};
 
 use crate::error::CommandError;
@@ -35,6 +35,13 @@ pub struct ProviderArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 120,
           value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub llm_timeout: u64,
+    /// Most requests to the model, attempts and second questions counted.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub llm_calls: u64,
+    /// Ask nobody: answer from what an earlier run recorded, its llm folder. A question that was not asked then has
+    /// no answer.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["base_url", "key_file", "model"])]
+    pub replay: Option<PathBuf>,
 }
 
 /// The providers as the command line names them.
@@ -72,6 +79,13 @@ impl ProviderArg {
 /// # Errors
 /// An address or a key that cannot be used, or no model where none is known.
 pub fn provider(args: &ProviderArgs) -> Result<Option<Arc<dyn Provider>>, CommandError> {
+    if let Some(folder) = &args.replay {
+        let replayed = Replayed::read(folder).map_err(|error| {
+            CommandError::bad_input(format!("--replay {}: {error}", folder.display()))
+                .help("name the llm folder of a run directory")
+        })?;
+        return Ok(Some(Arc::new(replayed)));
+    }
     client(args).map(|client| client.map(|client| Arc::new(client) as Arc<dyn Provider>))
 }
 
@@ -115,6 +129,10 @@ pub fn client(args: &ProviderArgs) -> Result<Option<Client>, CommandError> {
             first_byte: whole,
             whole,
             ..Limits::default()
+        })
+        .with_budget(Budget {
+            calls: Some(args.llm_calls),
+            ..Budget::default()
         });
     Ok(Some(client))
 }

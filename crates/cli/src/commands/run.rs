@@ -24,6 +24,7 @@ use ccl_llm::{Exchange, Provider, Recorder};
 use ccl_memory::{Address, Knowledge, Memory, Opening};
 use clap::{Args, ValueEnum};
 
+use crate::commands::embeddings;
 use crate::commands::memory_argument;
 use crate::error::{CommandError, ExitKind};
 use folder::{artifacts_error, create, write_results};
@@ -70,6 +71,9 @@ pub struct RunArgs {
     /// learns goes there, or to ARTIFACTS/memory.
     #[arg(long, value_name = "URL")]
     pub memory: Option<String>,
+    /// Search knowledge by meaning as well as by words, with static embeddings in the layout of Model2Vec.
+    #[arg(long, value_name = "DIR")]
+    pub embeddings: Option<PathBuf>,
     /// Where run directories go.
     #[arg(long, value_name = "DIR", default_value = "artifacts")]
     pub artifacts: PathBuf,
@@ -146,6 +150,18 @@ pub fn run(
         }
         None => Remembered::default(),
     };
+    let documents = match &args.memory {
+        Some(_) => memory.documents().map_err(|error| {
+            CommandError::bad_input(format!("{}: {error}", memory.place()))
+                .help("name another memory, or leave out --memory")
+        })?,
+        None => Vec::new(),
+    };
+    let embedder = args
+        .embeddings
+        .as_deref()
+        .map(embeddings::local)
+        .transpose()?;
 
     let mut run_dir = create(&args.artifacts, &job.workload.name, args.seed)?;
     let folder = run_dir.path().to_owned();
@@ -171,8 +187,11 @@ pub fn run(
     tracer
         .emit(started(&run_id, &job, testbed.as_ref(), args))
         .map_err(written)?;
-    let knowledge =
-        Knowledge::new(job.cluster.nccl_version, &[]).map_err(CommandError::bad_input)?;
+    let mut knowledge =
+        Knowledge::new(job.cluster.nccl_version, &documents).map_err(CommandError::bad_input)?;
+    if let Some(embedder) = embedder {
+        knowledge = knowledge.with_embedder(embedder);
+    }
     let expectation =
         Expectation::new(&job.cluster, testbed.keys()).with_workload(&job.workload, &job.cluster);
     let mut tuner = Tuner::new(

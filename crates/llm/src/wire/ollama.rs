@@ -11,6 +11,10 @@ use super::{Assemble, StreamError, Wire, append, count, finish, json, system_tex
 use crate::exchange::Delta;
 use crate::{Message, Reply, Request, ToolCall, Usage};
 
+/// Tokens of question and answer together. Ollama takes 4,096 by default and silently cuts off the beginning of
+/// what is longer (docs/faq.md, `num_ctx`).
+const CONTEXT: u32 = 16_384;
+
 /// Ollama.
 pub(crate) struct Ollama;
 
@@ -45,7 +49,8 @@ impl Wire for Ollama {
         if let Some(think) = given.think {
             body["think"] = json!(think);
         }
-        let mut options = Map::new();
+        // Always the same, for a server loads the model anew where it changes.
+        let mut options = Map::from_iter([("num_ctx".to_owned(), json!(CONTEXT))]);
         if let Some(tokens) = given.max_tokens {
             options.insert("num_predict".to_owned(), json!(tokens));
         }
@@ -55,9 +60,7 @@ impl Wire for Ollama {
         if let Some(seed) = given.seed {
             options.insert("seed".to_owned(), json!(seed));
         }
-        if !options.is_empty() {
-            body["options"] = Value::Object(options);
-        }
+        body["options"] = Value::Object(options);
         body
     }
 

@@ -18,6 +18,7 @@ const SOURCES: &str = "Sources: ";
 
 /// A text with headings, in Markdown or plain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Document {
     /// What it is called in the ids of its passages.
     pub name: String,

@@ -2,7 +2,7 @@
 
 use ccl_core::{Bottleneck, Collective, Evidence, EvidenceId, Interval, Outcome, Source, Verdict};
 use ccl_memory::{
-    Candidate, Change, DocumentRecord, EvidenceRecord, ImportanceRecord, Lessons, Measured, Memory,
+    Candidate, Change, Document, EvidenceRecord, ImportanceRecord, Lessons, Measured, Memory,
     Query, Record, RuleRecord, RunRecord, ScoreBook, ScoreContext, ScoreRecord, SurrogateRecord,
     TrialRecord, rank,
 };
@@ -97,7 +97,7 @@ pub fn of_a_context_and_key_the_newest_run_stays(memory: &mut dyn Memory) {
 }
 
 /// Everything a run may leave, and a document.
-fn whole_run(seed: u64, run_id: &str) -> (Lessons, DocumentRecord) {
+fn whole_run(seed: u64, run_id: &str) -> (Lessons, Document) {
     let (rule, _) = call_rule(seed);
     let (key, choice) = rule.call().unwrap();
     let (context, run_id) = (rule.context.clone(), run_id.to_owned());
@@ -150,8 +150,8 @@ fn whole_run(seed: u64, run_id: &str) -> (Lessons, DocumentRecord) {
         rules: vec![rule],
         ..Lessons::of(SOURCE, TODAY)
     };
-    let document = DocumentRecord {
-        id: "fabric".to_owned(),
+    let document = Document {
+        name: "fabric".to_owned(),
         title: "Our fabric".to_owned(),
         body: "It's slow; DROP TABLE.\n".to_owned(),
         origin: "notes/fabric.md".to_owned(),
@@ -171,12 +171,14 @@ pub fn what_is_kept_is_what_is_found(memory: &mut dyn Memory) {
     assert_eq!(memory.runs(Source::Recorded).unwrap(), []);
     let matter = memory.importances(SOURCE, &run.context).unwrap();
     assert!(matter.contains(&lessons.importances[0]));
-    memory.add_document(&document).unwrap();
-    let newer = DocumentRecord {
+    memory
+        .add_documents(std::slice::from_ref(&document))
+        .unwrap();
+    let newer = Document {
         title: "Our new fabric".to_owned(),
         ..document.clone()
     };
-    memory.add_document(&newer).unwrap();
+    memory.add_documents(std::slice::from_ref(&newer)).unwrap();
     assert_eq!(memory.documents().unwrap(), [newer]);
     assert!(memory.remove_document("fabric").unwrap());
     assert!(!memory.remove_document("fabric").unwrap());
@@ -187,7 +189,9 @@ pub fn export_and_import_keep_everything_and_import_twice_changes_nothing(memory
     let (lessons, document) = whole_run(10, "run");
     elsewhere.learn(&lessons).unwrap();
     elsewhere.learn(&with_rules(&rules(200, 12))).unwrap();
-    elsewhere.add_document(&document).unwrap();
+    elsewhere
+        .add_documents(std::slice::from_ref(&document))
+        .unwrap();
     let there = elsewhere.export().unwrap();
 
     let first = memory.import(&there).unwrap();
@@ -210,11 +214,11 @@ pub fn export_and_import_keep_everything_and_import_twice_changes_nothing(memory
     let known = memory.rules(SOURCE).unwrap();
     assert_eq!(known.iter().find(|r| r.id() == id).unwrap().wins, 2);
     // What is here is never overwritten.
-    let mine = DocumentRecord {
+    let mine = Document {
         body: "Mine.".to_owned(),
         ..document.clone()
     };
-    memory.add_document(&mine).unwrap();
+    memory.add_documents(std::slice::from_ref(&mine)).unwrap();
     memory
         .import(&[Record::Document(Box::new(document))])
         .unwrap();

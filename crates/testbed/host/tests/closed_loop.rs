@@ -17,6 +17,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use ccl_agent::mind::llm::LlmMind;
+use ccl_agent::remembered::Remembered;
 use ccl_agent::summary::Summary;
 use ccl_agent::testbed::{LiveJob, LiveTestbed, SimulatedTestbed};
 use ccl_agent::trace::Tracer;
@@ -200,7 +201,7 @@ fn tune(testbed: &mut LiveTestbed) -> (Result<Summary, RunError>, Vec<TraceLine>
         options,
         LlmMind::none(),
         &knowledge,
-        Vec::new(),
+        Remembered::default(),
         &interrupted,
     );
     let result = tuner.run("closed-loop");

@@ -4,7 +4,7 @@
 //! that exists, ratios that are ratios, variables that this release has. A decision that names what is not there is
 //! refused as a whole, for the rest of it was made by somebody who sees things.
 
-use ccl_core::knobs;
+use ccl_core::knobs::{self, Domain};
 use ccl_core::{Advice, EvidenceId, Hypothesis};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -160,7 +160,12 @@ impl Variable {
                 "there is no variable {name:?}; the nearest is {nearest}"
             )));
         };
-        let value: String = self.value.trim().chars().take(MOST_VALUE).collect();
+        // A path or a name of a library is nobody's to advise who may repeat what others planted.
+        if matches!(knob.domain, Domain::Text(_)) {
+            let reason = format!("{} takes any text: a person has to choose it", knob.name);
+            return Err(ToolError::Refused(reason));
+        }
+        let value: String = words(&self.value).chars().take(MOST_VALUE).collect();
         guard
             .check_variable(knob.name, &value)
             .map_err(|refusal| ToolError::Refused(refusal.to_string()))?;

@@ -10,14 +10,13 @@ mod claim;
 #[cfg(test)]
 mod tests;
 
-use ccl_memory::{RuleKind, RuleRecord};
+use ccl_memory::{RuleKind, RuleRecord, fenced_text};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
 pub use self::claim::Unfounded;
 use self::claim::{Claim, brief, find, held, sentence};
-use super::fence::fenced;
 use crate::tools::{ToolError, read, schema_of};
 
 /// Most rules that are shown.
@@ -90,7 +89,7 @@ pub fn pack(shown: &[RuleRecord]) -> String {
             rule.statement(),
         )
     });
-    fenced("rules of this run", &lines.collect::<String>())
+    fenced_text("rules of this run", &lines.collect::<String>())
 }
 
 /// The schema that an answer is held to.

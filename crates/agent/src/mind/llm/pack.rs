@@ -2,14 +2,13 @@
 //!
 //! Deterministic, and figures with their intervals, never raw logs. Task keys come by their share of the time, and
 //! each part has its share of the room, so that a long list of one thing cannot push out another; what was left out
-//! is said. Whatever others wrote stands in a [fence](super::fence).
+//! is said. Whatever others wrote stands in a [fence](ccl_memory::fenced_text).
 
 use std::fmt::Write as _;
 
 use ccl_core::format_bytes;
-use ccl_memory::Passage;
+use ccl_memory::{Passage, fenced_text};
 
-use super::fence::fenced;
 use crate::situation::{KeyState, Situation};
 use crate::tuner::Tried;
 
@@ -65,10 +64,13 @@ pub fn pack(shown: &Shown<'_>) -> String {
     let seen = situation.evidence.iter().rev();
     let seen = seen.map(|e| format!("{} ({}): {}", e.id, e.source, e.statement));
     let seen = fit(seen, evidence);
-    text.push_str(&fenced("evidence, newest first, to be cited by id", &seen));
+    text.push_str(&fenced_text(
+        "evidence, newest first, to be cited by id",
+        &seen,
+    ));
     if !shown.rules.is_empty() {
         let rules = fit(shown.rules.iter().cloned(), rules);
-        text.push_str(&fenced("rules of earlier runs", &rules));
+        text.push_str(&fenced_text("rules of earlier runs", &rules));
     }
     if !shown.passages.is_empty() {
         let passages = shown.passages.iter();
@@ -100,7 +102,7 @@ fn head(situation: &Situation) -> String {
          each.\n",
         cluster.nodes,
         cluster.gpus_per_node,
-        cluster.gpu.model,
+        fence_free(&cluster.gpu.model),
         cluster.intra.link,
         cluster.nccl_version,
         fence_free(&context.workload),
@@ -109,9 +111,9 @@ fn head(situation: &Situation) -> String {
     )
 }
 
-/// A name somebody chose, as one harmless word.
+/// A name somebody chose, on one harmless line.
 fn fence_free(name: &str) -> String {
-    let harmless = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+    let harmless = |c: char| c.is_alphanumeric() || "-_. ".contains(c);
     name.chars().filter(|c| harmless(*c)).take(64).collect()
 }
 

@@ -40,6 +40,9 @@ const OFF_PACE: f64 = 0.03;
 /// itself.
 const STRANGE: f64 = 1.6;
 
+/// Harm that is foreseen of any candidate where harm is shared out, a share of the iteration.
+const LEAST_HARM: f64 = 0.01;
+
 /// What one trial saw.
 struct Seen {
     shares: Shares,
@@ -318,25 +321,33 @@ impl Tuner<'_> {
 
     /// What the step showed becomes what the guard knows.
     fn learn_from(&mut self, contenders: &[Contender], seen: &Seen) {
-        let alone = contenders.len() == 1;
-        for (contender, calls) in contenders.iter().zip(&seen.calls) {
+        let parts = self.parts_of_harm(contenders);
+        for ((contender, calls), part) in contenders.iter().zip(&seen.calls).zip(parts) {
             let (key, choice) = (contender.candidate.key, contender.candidate.choice);
             let pairs = u32::try_from(calls.len()).unwrap_or(u32::MAX);
             let of_calls = median(calls).map(|ratio| {
                 let upper = upper_call_ratio(ratio, pairs);
+                self.guard.learn_calls(key, &choice, upper);
                 self.guard.harm_of_calls(key, &choice, upper)
             });
-            // Of a group the iteration says only what all of them do together.
-            #[allow(clippy::cast_precision_loss)] // a few keys
-            let of_iteration = seen.shares.upper().map(|upper| match alone {
-                true => upper,
-                false => upper / contenders.len() as f64,
-            });
+            let of_iteration = seen.shares.upper().map(|upper| upper * part);
             let known = [of_calls, of_iteration];
             if let Some(harm) = known.into_iter().flatten().reduce(f64::min) {
                 self.guard.learn_harm(key, &choice, harm);
             }
         }
+    }
+
+    /// What each contender of a group may have of the harm that they do together: the iteration does not say whose it
+    /// is, so it is shared by what was foreseen of each.
+    fn parts_of_harm(&self, contenders: &[Contender]) -> Vec<f64> {
+        let foreseen = contenders.iter().map(|c| {
+            let risk = self.guard.risk(c.candidate.key, &c.candidate.choice);
+            risk.map_or(0.0, |risk| risk.harm).max(LEAST_HARM)
+        });
+        let foreseen: Vec<f64> = foreseen.collect();
+        let all: f64 = foreseen.iter().sum();
+        foreseen.iter().map(|harm| harm / all).collect()
     }
 
     /// Whether the step showed enough to give the candidates up.

@@ -7,14 +7,14 @@ use ccl_agent::compare::report::{Evaluations, Report};
 /// What the page says before any figure.
 const DEFINITIONS: &str = include_str!("definitions.md");
 
-/// The page, in Markdown.
-pub(super) fn page(report: &Report) -> String {
+/// The page, in Markdown; its pictures begin with `stem`.
+pub(super) fn page(report: &Report, stem: &str) -> String {
     let mut page = String::new();
     // Writing to a string cannot fail.
     let _ = writeln!(
         page,
         "# Methods compared\n\nSuite `{}`: {} tasks, {} seeds each, {} evaluations a run, \
-         machines that differ from their specification with a spread of {}. Written by `make compare`; every figure comes from the simulator, and none was measured on a machine.\n",
+         machines that differ from their specification with a spread of {}. Written by `make {stem}`; every figure comes from the simulator, and none was measured on a machine.\n",
         report.suite,
         report.tasks.len(),
         report.seeds,
@@ -22,9 +22,10 @@ pub(super) fn page(report: &Report) -> String {
         report.machine_spread
     );
     overall(&mut page, report);
-    page.push_str(
-        "\n![Percent above the oracle over evaluations](figures/compare-convergence.svg)\n\n\
-         ![Regret](figures/compare-regret.svg)\n",
+    let _ = writeln!(
+        page,
+        "\n![Percent above the oracle over evaluations](figures/{stem}-convergence.svg)\n\n\
+         ![Regret](figures/{stem}-regret.svg)"
     );
     tasks(&mut page, report);
     page.push('\n');

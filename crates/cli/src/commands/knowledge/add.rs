@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ccl_memory::{Document, store_documents};
+use ccl_memory::{Document, Opening};
 use clap::Args;
 
+use crate::commands::memory_argument;
 use crate::error::{CommandError, CommandResult};
 use crate::output;
 
@@ -19,9 +20,10 @@ pub(super) struct AddArgs {
     /// the same name is replaced.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// The file that keeps them; made if it is missing.
-    #[arg(long, value_name = "FILE")]
-    memory: PathBuf,
+    /// The memory that keeps them: a file, a folder, sqlite:FILE or postgres://USER@HOST/DATABASE; made if it is
+    /// missing.
+    #[arg(long, value_name = "URL")]
+    memory: String,
 }
 
 pub(super) fn run(args: &AddArgs) -> CommandResult {
@@ -37,19 +39,12 @@ pub(super) fn run(args: &AddArgs) -> CommandResult {
                 .help("rename one of them; nothing was kept"),
         );
     }
-    store_documents(&args.memory, &documents).map_err(|error| {
-        CommandError::bad_input(format!(
-            "cannot keep documents in {}: {error}",
-            args.memory.display()
-        ))
-        .help("--memory names an SQLite file; nothing was kept")
+    let mut memory = memory_argument::open(&args.memory, Opening::OrNew)?;
+    memory.add_documents(&documents).map_err(|error| {
+        CommandError::bad_input(format!("{}: {error}", memory.place())).help("nothing was kept")
     })?;
     let names: Vec<&str> = documents.iter().map(|d| d.name.as_str()).collect();
-    output::text(format!(
-        "Kept {} in {}.",
-        names.join(", "),
-        args.memory.display()
-    ))
+    output::text(format!("Kept {} in {}.", names.join(", "), memory.place()))
 }
 
 fn read(file: &Path) -> Result<Document, CommandError> {

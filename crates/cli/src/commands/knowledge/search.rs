@@ -1,13 +1,13 @@
 //! `ccl-agent knowledge search QUERY`: what the agent would be shown for these words.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
 
-use ccl_memory::{Hit, Knowledge, LocalEmbedder, fenced};
+use ccl_memory::{Hit, Knowledge, fenced};
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::BaseArgs;
+use crate::commands::embeddings::{EmbeddingArgs, embedder};
 use crate::error::{CommandError, CommandResult};
 use crate::output;
 
@@ -21,9 +21,8 @@ pub(super) struct SearchArgs {
     top: u16,
     #[command(flatten)]
     base: BaseArgs,
-    /// A folder with static embeddings in the layout of Model2Vec, to search by meaning as well.
-    #[arg(long, value_name = "DIR")]
-    embeddings: Option<PathBuf>,
+    #[command(flatten)]
+    embeddings: EmbeddingArgs,
     /// One JSON object instead of text.
     #[arg(long)]
     json: bool,
@@ -32,14 +31,8 @@ pub(super) struct SearchArgs {
 pub(super) fn run(args: &SearchArgs) -> CommandResult {
     let query = args.query.join(" ");
     let mut knowledge: Knowledge = args.base.knowledge()?;
-    if let Some(folder) = &args.embeddings {
-        let embedder = LocalEmbedder::open(folder).map_err(|error| {
-            CommandError::bad_input(error).help(
-                "--embeddings takes a folder with tokenizer.json and model.safetensors, as \
-                 Model2Vec writes it",
-            )
-        })?;
-        knowledge = knowledge.with_embedder(Box::new(embedder));
+    if let Some(embedder) = embedder(&args.embeddings)? {
+        knowledge = knowledge.with_embedder(embedder);
     }
     let found = knowledge
         .search(&query, usize::from(args.top))
