@@ -7,13 +7,14 @@ mod common;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
+use ccl_agent::testbed::SimulatedTestbed;
 use ccl_agent::tuner::TuneOptions;
 use ccl_core::{Outcome, Source, TraceEvent, Verdict};
 use ccl_llm::{Message, Reply, Request};
 use ccl_memory::{Change, Generalisation, Memory, RuleKind, RuleRecord, SqliteMemory};
-use ccl_sim::noise::Scenario;
+use ccl_sim::noise::{NoiseModel, Scenario};
 use common::model::{Model, calling, decided};
-use common::{Ran, With, cluster, simulated, tune};
+use common::{Ran, With, cluster, restarts, simulated, tune, workload};
 use serde_json::{Value, json};
 
 const PHI2: &str = "autoccl/phi2-2b.json";
@@ -339,4 +340,60 @@ fn its_words_stay_data_where_they_are_shown_later() {
         !lines.is_empty() && lines.iter().all(|l| l.starts_with("| ")),
         "{lines:?}"
     );
+}
+
+#[test]
+fn a_variable_is_carried_and_confirmed_as_a_choice_is() {
+    let mut job = workload("demo/allreduce-8gpu.json");
+    job.env.insert("NCCL_NVLS_ENABLE".into(), "0".into());
+    let on = cluster("dgx-h100");
+    let run = |seed: u64, with: With| {
+        let noise = NoiseModel::typical(seed);
+        let mut testbed = SimulatedTestbed::new(&job, &on, noise, Scenario::default()).unwrap();
+        let known = restarts::with(&job, &on, &testbed, restarts::options(seed, 7));
+        let with = With {
+            options: known.options,
+            expectation: known.expectation,
+            ..with
+        };
+        tune(&mut testbed, &on, with)
+    };
+    let carried = |request: &Request| {
+        let lines = shown(request).lines();
+        let line = lines
+            .into_iter()
+            .find(|l| l.contains("change: NCCL_NVLS_ENABLE=2"))
+            .unwrap();
+        let id = line.trim_start_matches("| ").split(':').next().unwrap();
+        decided(json!({"phrases": [], "generalisations": [{
+            "rules": [id], "change": "NCCL_NVLS_ENABLE=2", "words": "w", "any_workload": true
+        }]}))
+    };
+    let first = run(
+        1,
+        With {
+            provider: Some(model(carried)),
+            ..With::default()
+        },
+    );
+    let rule = generalised(&first.learnt).remove(0);
+    let mut memory = SqliteMemory::in_memory().unwrap();
+    memory.learn(&first.lessons).unwrap();
+    for (name, confirmed) in [("test", false), ("another", true)] {
+        let ran = run(
+            2,
+            With {
+                named: Some(name),
+                remembered: memory.rules(Source::Simulated).unwrap(),
+                ..With::default()
+            },
+        );
+        assert_eq!(ran.summary().verdict, Verdict::Faster);
+        memory.learn(&ran.lessons).unwrap();
+        assert_eq!(
+            !known(&mut memory, &rule).is_unconfirmed(),
+            confirmed,
+            "{name}"
+        );
+    }
 }
