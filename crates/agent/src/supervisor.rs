@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use crate::arbiter::WORTH_GOING_ON;
 use crate::mind::llm::decision::{self, Decided, Decision, read_decision};
 use crate::mind::llm::pack::{Shown, pack};
-use crate::mind::llm::{Heard, most_calls};
+use crate::mind::llm::{Heard, MOST_CALLS};
 use crate::tools::{self, ToolError, Touches};
 use crate::tuner::{RunError, Tuner};
 
@@ -121,7 +121,7 @@ impl Tuner<'_> {
         };
         while self.llm_mind.is_thinking() {
             match self.llm_mind.listen(patience, self.interrupted)? {
-                Heard::Nothing if self.llm_mind.has_asked_again() => {}
+                Heard::Again => {}
                 Heard::Nothing if patience.is_zero() => return Ok(false),
                 Heard::Nothing => {
                     let reason = match self.is_interrupted() {
@@ -166,11 +166,11 @@ impl Tuner<'_> {
     fn serve(&mut self, calls: Vec<ToolCall>) -> Result<(), RunError> {
         let mut answers = Vec::new();
         for (index, call) in calls.into_iter().enumerate() {
-            let answer = match index < most_calls() {
+            let answer = match index < MOST_CALLS {
                 true => self
                     .call_tool(Caller::Llm, MAY_TOUCH, &call.name, call.arguments.clone())?
                     .map_err(|error| error.to_string()),
-                false => Err(format!("at most {} tools in one turn", most_calls())),
+                false => Err(format!("at most {MOST_CALLS} tools in one turn")),
             };
             answers.push((call, answer));
         }

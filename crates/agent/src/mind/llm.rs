@@ -28,7 +28,7 @@ const MOST_CONSULTATIONS: u32 = 4;
 /// Most turns of one consultation: the last one has to be the decision.
 const MOST_TURNS: u32 = 6;
 /// Most tools called in one turn; the others are answered with a refusal.
-const MOST_CALLS: usize = 8;
+pub const MOST_CALLS: usize = 8;
 /// Most characters of one tool's answer that go back to the model, and of all of one consultation: with what it is
 /// shown they have to fit into a context of 16,384 tokens beside its thoughts.
 const MOST_ANSWERED: usize = 6_000;
@@ -46,6 +46,8 @@ pub type Recorder<'a> = Box<dyn FnMut(u32, &Exchange) -> io::Result<()> + 'a>;
 pub enum Heard {
     /// Nothing yet, or nobody was asked.
     Nothing,
+    /// It is asked again, without its tools.
+    Again,
     /// It wants tools called; all of them have to be answered.
     Calls(Vec<ToolCall>),
     /// Its decision, as JSON of the schema that was asked for.
@@ -64,7 +66,6 @@ pub struct LlmMind<'a> {
     usage: Option<Usage>,
     is_lost: bool,
     open: Option<Conversation>,
-    has_asked_again: bool,
 }
 
 /// One consultation.
@@ -89,7 +90,6 @@ impl<'a> LlmMind<'a> {
             usage: None,
             is_lost: false,
             open: None,
-            has_asked_again: false,
         }
     }
 
@@ -248,9 +248,8 @@ impl<'a> LlmMind<'a> {
             Err(failure) if is_about_tools(&failure) && !open.request.tools.is_empty() => {
                 // Many local models have no tools; what they are shown is enough to decide.
                 open.request.tools.clear();
-                self.has_asked_again = true;
                 self.ask();
-                return Ok(Heard::Nothing);
+                return Ok(Heard::Again);
             }
             Err(failure) => {
                 self.is_lost = is_for_good(&failure);
@@ -298,11 +297,6 @@ impl<'a> LlmMind<'a> {
         self.ask();
     }
 
-    /// Whether the model was asked anew while it was listened to, without its tools.
-    pub fn has_asked_again(&mut self) -> bool {
-        std::mem::take(&mut self.has_asked_again)
-    }
-
     /// It is not asked any more.
     pub fn lose(&mut self) {
         self.is_lost = true;
@@ -319,11 +313,6 @@ impl<'a> LlmMind<'a> {
         self.failed += 1;
         Heard::Failed(reason)
     }
-}
-
-/// Most tools that are called of those that one turn asks for.
-pub fn most_calls() -> usize {
-    MOST_CALLS
 }
 
 /// Whether a model was refused because it has no tools: servers say so with a status of the 400s and in words of

@@ -5,7 +5,8 @@ use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use ccl_core::{
-    Candidate, CommShape, Environment, Lane, Outcome, Phase, TaskKey, TraceEvent, format_bytes,
+    Caller, Candidate, CommShape, Environment, Lane, Outcome, Phase, Proposer, TaskKey, TraceEvent,
+    format_bytes,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -136,7 +137,7 @@ impl Progress {
             }
             TraceEvent::Retrieved { cards, rules } => {
                 self.line(&format!(
-                    "  retrieved {} cards and {} remembered rules",
+                    "  retrieved {} passages and {} remembered rules",
                     cards.len(),
                     rules.len()
                 ));
@@ -193,8 +194,22 @@ impl Progress {
                 self.line(&format!("  asking {provider} {model} for hypotheses"));
             }
             TraceEvent::LlmAnswered { proposal, .. } => {
-                self.line(&format!("  it proposes: {proposal}"));
+                self.line(&format!("  it decides: {proposal}"));
             }
+            TraceEvent::ToolCalled {
+                by: Caller::Llm,
+                tool,
+                done,
+                ..
+            } => {
+                let refused = if *done { "" } else { ", refused" };
+                self.line(&format!("  it calls {tool}{refused}"));
+            }
+            TraceEvent::MindChosen {
+                mind: Proposer::Llm,
+                because,
+                ..
+            } => self.line(&format!("  its decision is taken: {because}")),
             TraceEvent::LlmFailed { reason, .. } => {
                 self.line(&format!(
                     "  no answer ({reason}); the rule mind acts instead"

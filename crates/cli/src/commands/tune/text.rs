@@ -119,7 +119,7 @@ pub(super) fn result(summary: &Summary, folder: &Path, memory: &str) -> String {
         match (llm.calls, llm.failed) {
             (0, _) => "not asked".to_owned(),
             (calls, failed) => format!(
-                "{} {}: {calls} calls, {failed} without an answer{}",
+                "{} {}: asked {calls} times, {failed} without a valid decision{}",
                 llm.provider,
                 llm.model,
                 if llm.fallback_used {
