@@ -1,9 +1,11 @@
 //! What a run leaves to later ones: its rules and books, and what became of the rules it had heard.
 
+mod judgement;
+
 use std::collections::BTreeMap;
 
-use ccl_core::{Outcome, TaskKey, Verdict};
-use ccl_memory::{EvidenceRecord, ImportanceRecord, Judgement, Lessons, RunRecord, TrialRecord};
+use ccl_core::TaskKey;
+use ccl_memory::{EvidenceRecord, ImportanceRecord, Lessons, RunRecord, TrialRecord};
 use jiff::civil::Date;
 
 use crate::key_model::KeyModel;
@@ -73,46 +75,6 @@ impl Tuner<'_> {
             effects.into_iter().map(record).collect::<Vec<_>>()
         };
         self.models.iter().flat_map(of_key).collect()
-    }
-
-    /// What became of the rules of other places that were tried here. Where this run came to a rule of its own
-    /// about the same, that says it already.
-    fn judgements(&self, verdict: Verdict) -> Vec<Judgement> {
-        let nccl_version = self.situation.context.nccl_version;
-        let mut judgements = Vec::new();
-        for recalled in &self.remembered.rules {
-            let rule = &recalled.rule;
-            let said = |new: &ccl_memory::RuleRecord| {
-                new.context == rule.context && new.call() == rule.call()
-            };
-            let Some((_, choice)) = rule.call().filter(|_| !self.learnt().iter().any(said)) else {
-                continue;
-            };
-            let is_it = |tried: &&Tried| {
-                Some(tried.candidate.key) == recalled.key && tried.candidate.choice == choice
-            };
-            let Some(tried) = self.tried.iter().find(is_it) else {
-                continue;
-            };
-            let holds = match tried.outcome {
-                Outcome::Kept if verdict == Verdict::Faster => true,
-                Outcome::Kept => continue,
-                // Beside something better it need not win.
-                _ if tried.against != rule.call_against() => continue,
-                Outcome::RolledBackNoDifference => match tried.ratio.zip(rule.ratio) {
-                    // Undecided says nothing; an interval that lies beside the rule's says no.
-                    Some((seen, said)) if seen.ci95[0] > said.ci95[1] => false,
-                    _ => continue,
-                },
-                _ => false,
-            };
-            judgements.push(Judgement {
-                rule: rule.id(),
-                holds,
-                nccl_version,
-            });
-        }
-        judgements
     }
 }
 

@@ -29,4 +29,5 @@ pub mod supervisor;
 pub mod testbed;
 pub mod tools;
 pub mod trace;
+pub mod training;
 pub mod tuner;

@@ -4,6 +4,7 @@ mod after;
 mod blocks;
 mod diagnosis;
 mod failure;
+mod generalise;
 mod knowledge;
 mod models;
 mod offline;

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use ccl_core::knobs::{CheckContext, Platform};
 use ccl_core::{
-    Advice, Candidate, Choice, ClusterSpec, Configuration, ContextSignature, Diagnosis, Evidence,
-    EvidenceId, StoppedBecause, TaskKey, TraceEvent,
+    Advice, Candidate, Choice, ClusterSpec, Configuration, ContextSignature, Diagnosis,
+    Environment, Evidence, EvidenceId, Outcome, StoppedBecause, TaskKey, TraceEvent,
 };
 use ccl_memory::{Knowledge, KnowledgeError, RuleRecord, ScoreRecord};
 use thiserror::Error;
@@ -194,6 +194,8 @@ pub struct Tuner<'a> {
     /// Whether rules of neighbouring places are heard by now.
     pub(crate) hears_neighbours: bool,
     pub(crate) tried: Vec<Tried>,
+    /// Environments that were raced, and how each ended.
+    pub(crate) raced: Vec<(Environment, Outcome)>,
     pub(crate) learnt: Vec<RuleRecord>,
     /// Rules that somebody asked to be kept.
     pub(crate) recorded: Vec<RuleRecord>,
@@ -277,6 +279,7 @@ impl<'a> Tuner<'a> {
             remembered,
             hears_neighbours: false,
             tried: Vec::new(),
+            raced: Vec::new(),
             learnt: Vec::new(),
             recorded: Vec::new(),
             refusals: Vec::new(),

@@ -106,6 +106,7 @@ fn nonsense_and_silence_leave_the_rule_mind_in_charge() {
         let llm = &ran.summary().llm;
         assert!(llm.calls >= 1 && llm.calls == llm.failed && llm.fallback_used);
         let reasons: Vec<&str> = events(&ran)
+            .take_while(|event| !matches!(event, TraceEvent::Stopped { .. }))
             .filter_map(|event| match event {
                 TraceEvent::LlmFailed { reason, .. } => Some(reason.as_str()),
                 _ => None,

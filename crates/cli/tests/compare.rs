@@ -58,7 +58,7 @@ fn a_comparison_is_one_object_of_the_contract_and_the_same_again() {
     let folder = tempfile::tempdir().unwrap();
     let suite = folder.path().join("small.toml");
     std::fs::write(&suite, SUITE).unwrap();
-    let page = folder.path().join("page.md");
+    let page = folder.path().join("compare.md");
     let run = |threads: &str| -> Value {
         let mut command = ccl_agent(&["compare", "--methods", "random,autoccl,ours", "--json"]);
         command.args(["--budget", "12", "--seeds", "2", "--threads", threads]);

@@ -68,14 +68,25 @@ fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     all
 }
 
-/// A model that says the key, in an answer that is taken.
+/// A model that says the key, in answers that are taken.
 fn indiscreet(seen: &Seen) -> Act {
     let key = seen.key.clone().unwrap_or_default();
-    Act::json(&json!({"hypotheses": [{
-        "key": 1, "mechanism": key, "because": format!("I know {key}"), "evidence": [],
-        "algorithm": "Ring", "protocol": "Simple", "channels": null, "chunk_bytes": null,
-        "predicted_ratio": [0.8, 0.9], "risk": key, "refuted_by": key,
-    }]}))
+    if seen.prompt().contains("[rules of this run") {
+        let words = format!("I know {key}");
+        return Act::json(&json!({
+            "phrases": [{"rule": "R1", "words": words}], "generalisations": []
+        }));
+    }
+    Act::json(&json!({
+        "decision": "try", "because": format!("I know {key}"), "evidence": ["E1"], "variables": [],
+        "hypotheses": [{
+            "key": "1", "mechanism": key, "because": format!("I know {key}"), "evidence": ["E1"],
+            "choice": {
+                "algorithm": "Ring", "protocol": "Simple", "channels": 4, "chunk_bytes": null
+            },
+            "predicted_ratio": [0.8, 0.9], "risk": key, "refuted_by": key,
+        }]
+    }))
 }
 
 #[test]

@@ -542,6 +542,35 @@ pub enum TraceEvent {
         /// The rule in words.
         statement: String,
     },
+    /// A language model said a rule in a sentence.
+    RulePhrased {
+        /// Number of the consultation.
+        call: u32,
+        /// Id of the rule.
+        rule: String,
+        /// Its words, and no more than that.
+        words: String,
+    },
+    /// Rules were carried further than they were measured; nobody came to that yet.
+    RuleGeneralised {
+        /// Its id.
+        id: String,
+        /// Who did: the model.
+        by: String,
+        /// Ids of the rules it rests on, whose effect it has.
+        rests_on: Vec<String>,
+        /// The rule in words.
+        statement: String,
+    },
+    /// A sentence or a generalisation of a language model that is not founded in the rules.
+    GeneralisationRefused {
+        /// Number of the consultation.
+        call: u32,
+        /// What it was about.
+        what: String,
+        /// Why it is not taken.
+        reason: String,
+    },
     /// An artifact was written.
     Exported {
         /// Path relative to the run directory.
@@ -605,6 +634,9 @@ impl TraceEvent {
                 | Self::ToolCalled { .. }
                 | Self::MindChosen { .. }
                 | Self::RuleDistilled { .. }
+                | Self::RulePhrased { .. }
+                | Self::RuleGeneralised { .. }
+                | Self::GeneralisationRefused { .. }
                 | Self::Exported { .. }
         )
     }

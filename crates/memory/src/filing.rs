@@ -8,7 +8,8 @@ use crate::contradiction::{contradicts, subject};
 use crate::rows::{Found, Kind, Rows, Select};
 use crate::stored::{Stored, check_source};
 use crate::{
-    Contradiction, Judgement, Lessons, MemoryError, RuleRecord, ScoreRecord, VersionRange,
+    Contradiction, Generalisation, Judgement, Lessons, MemoryError, RuleRecord, ScoreRecord,
+    VersionRange,
 };
 
 /// Files everything.
@@ -39,7 +40,7 @@ pub(crate) fn learn(rows: &mut dyn Rows, lessons: &Lessons) -> Result<(), Memory
             filed.losses = filed.losses.saturating_add(known.losses);
             filed.created = known.created;
             filed.versions = union(known.versions, filed.versions);
-            filed.generalised = either_confirmed(known.generalised, filed.generalised);
+            filed.generalised = Generalisation::merged(known.generalised, filed.generalised);
         }
         filed.created = filed.created.or(Some(lessons.today));
         filed.last_use = Some(lessons.today);
@@ -83,15 +84,6 @@ pub(crate) fn union(a: Option<VersionRange>, b: Option<VersionRange>) -> Option<
         }),
         (a, b) => a.or(b),
     }
-}
-
-/// What was confirmed once stays so.
-pub(crate) fn either_confirmed(
-    a: Option<crate::Generalisation>,
-    b: Option<crate::Generalisation>,
-) -> Option<crate::Generalisation> {
-    let confirmed = [&a, &b].into_iter().flatten().any(|g| g.confirmed);
-    b.or(a).map(|g| crate::Generalisation { confirmed, ..g })
 }
 
 /// Books what a run found of a rule; a rule that is gone by now has nothing to book.

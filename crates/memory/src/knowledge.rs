@@ -22,7 +22,7 @@ pub use document::Document;
 pub use embedder::{EmbedError, Embedder};
 #[cfg(feature = "local-embeddings")]
 pub use local_embedder::{LocalEmbedder, LocalModelError};
-pub use passage::{Passage, PassageKind, fenced, fenced_text};
+pub use passage::{Passage, PassageKind, fenced, fenced_text, visible};
 
 use document::Ids;
 use embedder::Embedding;

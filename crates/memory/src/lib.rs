@@ -8,6 +8,7 @@ mod address;
 mod contradiction;
 mod error;
 mod filing;
+mod generalisation;
 mod knowledge;
 mod likeness;
 mod memory;
@@ -29,9 +30,10 @@ mod transfer;
 pub use address::{Address, FILE_NAME, Opening};
 pub use contradiction::Contradiction;
 pub use error::MemoryError;
+pub use generalisation::{Generalisation, Reach};
 pub use knowledge::{
     Document, EmbedError, Embedder, Found, Hit, Knowledge, KnowledgeError, Passage, PassageKind,
-    fenced, fenced_text,
+    fenced, fenced_text, visible,
 };
 #[cfg(feature = "local-embeddings")]
 pub use knowledge::{LocalEmbedder, LocalModelError};
@@ -41,7 +43,7 @@ pub use recall::{Candidate, Prior, Query, Recalled, rank};
 pub use record::{
     EvidenceRecord, ImportanceRecord, Judgement, Lessons, Record, RunRecord, TrialRecord,
 };
-pub use rule::{Change, FailureRecord, Generalisation, RuleKind, RuleRecord, VersionRange};
+pub use rule::{Change, FailureRecord, RuleKind, RuleRecord, VersionRange};
 pub use score::{ScoreBook, ScoreContext, ScoreRecord};
 pub use sqlite::SqliteMemory;
 pub use surrogate::{Measured, SurrogateRecord};

@@ -92,8 +92,18 @@ impl<'a> Likeness<'a> {
         self.network() * self.scale() * self.size() * self.version() * self.workload()
     }
 
-    /// Of the communicator where it is about calls, else of the job.
+    /// The nearest scale that the rule speaks about, and the one here: of the communicator where it is about calls,
+    /// else of the job.
     fn scales(&self) -> [Scale; 2] {
+        let [there, here] = self.own_scales();
+        let nodes = match self.there.reach.nodes {
+            Some([from, to]) => here.nodes.max(from).min(to),
+            None => there.nodes,
+        };
+        [Scale { nodes, ..there }, here]
+    }
+
+    fn own_scales(&self) -> [Scale; 2] {
         let of_key = |key: TaskKey| Scale {
             nodes: key.shape.nodes,
             ranks_per_node: key.shape.ranks_per_node(),
@@ -141,8 +151,14 @@ impl<'a> Likeness<'a> {
             * for_each_doubling(RANKS_PER_NODE, there.ranks_per_node, here.ranks_per_node)
     }
 
+    /// The nearest size that the rule speaks about, and the one here.
     fn buckets(&self) -> Option<[SizeBucket; 2]> {
-        Some([self.there.key?.bucket, self.key?.bucket])
+        let (there, here) = (self.there.key?.bucket, self.key?.bucket);
+        let nearest = match self.there.reach.sizes {
+            Some([from, to]) => here.max(from).min(to),
+            None => there,
+        };
+        Some([nearest, here])
     }
 
     fn size(&self) -> f64 {

@@ -4,7 +4,7 @@
 //! A rule's score is the product of how alike the places are ([`Likeness`](crate::likeness)) and of how far it can
 //! be trusted: the mean of a Beta distribution that begins with one success and one failure (Laplace's rule of
 //! succession), to which runs that came to the rule count as successes, and runs that found otherwise, or came to
-//! the opposite, as failures. So rules that contradict each other both lose, until runs decide.
+//! the opposite, as failures. A generalisation counts for less until a run comes to it. So rules that contradict each other both lose, until runs decide.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -22,6 +22,10 @@ use crate::{Change, RuleKind, RuleRecord};
 const LEAST_LIKENESS: f64 = 0.05;
 /// What a rule of another source is worth: a model, or another day's record, is not this machine.
 const OTHER_SOURCE: f64 = 0.5;
+
+/// What a generalisation is worth that no run came to: less than any rule of a run in the same place. Chosen so that
+/// one run that found otherwise makes it no reason to try anything (0.6 x 2/3 < 0.5).
+const UNCONFIRMED: f64 = 0.6;
 
 /// What is asked: what is known about this job.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,7 +63,7 @@ pub struct Recalled {
     pub likeness: f64,
     /// The chance that it holds where it was learnt, 0..=1.
     pub confidence: f64,
-    /// The product of both.
+    /// The product of both; less where it is a generalisation that no run came to.
     pub score: f64,
     /// Runs that found otherwise, or came to a rule that contradicts it.
     pub against: u32,
@@ -72,7 +76,8 @@ impl Recalled {
     /// nobody found otherwise.
     pub fn expected_share(&self) -> f64 {
         let runs = f64::from(self.rule.wins) + 2.0;
-        self.likeness * runs / (runs + f64::from(self.against))
+        let weight = worth(self.rule.is_unconfirmed());
+        weight * self.likeness * runs / (runs + f64::from(self.against))
     }
 }
 
@@ -175,7 +180,8 @@ impl<'a> Shortlist<'a> {
             return;
         };
         let weight = likeness.weight();
-        let score = weight * confidence(rule.wins, rule.losses.saturating_add(opposed));
+        let trusted = confidence(rule.wins, rule.losses.saturating_add(opposed));
+        let score = weight * trusted * worth(rule.is_unconfirmed);
         if weight < LEAST_LIKENESS || score < self.bar {
             return;
         }
@@ -231,6 +237,13 @@ impl Listed {
     }
 }
 
+fn worth(is_unconfirmed: bool) -> f64 {
+    match is_unconfirmed {
+        true => UNCONFIRMED,
+        false => 1.0,
+    }
+}
+
 /// The chance that a rule holds where it was learnt, 0..=1.
 fn confidence(wins: u32, against: u32) -> f64 {
     let (wins, against) = (f64::from(wins), f64::from(against));
@@ -253,7 +266,7 @@ fn confidence_in_words(rule: &RuleRecord, opposed: u32) -> String {
         words.push_str(&format!(", {} came to the opposite", runs(opposed)));
     }
     if rule.is_unconfirmed() {
-        words.push_str(", generalised and not confirmed");
+        words.push_str(", generalised by a model or a person and not confirmed");
     }
     let confidence = confidence(rule.wins, rule.losses.saturating_add(opposed));
     format!("{words}: confidence {confidence:.2}")

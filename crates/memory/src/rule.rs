@@ -8,6 +8,8 @@ use ccl_core::{
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
+use crate::Generalisation;
+
 /// What a rule says about its change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -111,18 +113,6 @@ pub struct VersionRange {
     pub from: NcclVersion,
     /// The newest.
     pub to: NcclVersion,
-}
-
-/// A rule that nobody measured as it stands: somebody widened or rephrased what was.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Generalisation {
-    /// Who did: a model's name, or a person's.
-    pub by: String,
-    /// Their words.
-    pub words: String,
-    /// Whether a later run came to the same.
-    pub confirmed: bool,
 }
 
 /// A rule with everything needed to judge whether it applies.
@@ -236,7 +226,7 @@ impl RuleRecord {
     /// The name of the rule, the same in every run that comes to it.
     pub fn id(&self) -> String {
         let widened = match &self.generalised {
-            Some(g) => format!("generalised by {}, ", g.by),
+            Some(g) => format!("generalised by {}{}, ", g.by, g.reach),
             None => String::new(),
         };
         let place = crate::place::in_words(&self.context);
@@ -266,14 +256,14 @@ impl RuleRecord {
             None if self.kind == RuleKind::Avoid => format!("failed where {against} ran"),
             None => format!("better than {against}"),
         };
-        let unconfirmed = match &self.generalised {
-            Some(g) if !g.confirmed => format!(", as {} generalises: {}", g.by, g.words),
-            _ => String::new(),
-        };
+        let generalised = self
+            .generalised
+            .as_ref()
+            .map_or_else(String::new, |g| format!(", {}", g.in_words()));
         let value = self.change.value();
         let subject = self.change.subject();
         format!(
-            "{value} on {subject}: {effect} ({}{unconfirmed})",
+            "{value} on {subject}: {effect} ({}{generalised})",
             self.source
         )
     }

@@ -7,7 +7,7 @@ use ccl_core::{Collective, CommShape, Fabric, NcclVersion, SizeBucket, TaskKey};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use crate::{RuleKind, RuleRecord, VersionRange};
+use crate::{Reach, RuleKind, RuleRecord, VersionRange};
 
 /// A rule without its change and its words.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +24,9 @@ pub(crate) struct Signature<'a> {
     pub(crate) wins: u32,
     pub(crate) losses: u32,
     pub(crate) expires: Option<Date>,
+    /// Whether somebody widened it and no run came to the same yet.
+    pub(crate) is_unconfirmed: bool,
+    pub(crate) reach: Reach,
 }
 
 /// A key: collective, bucket, ranks, nodes.
@@ -32,6 +35,8 @@ type PackedKey = (Collective, u8, u32, u32);
 type PackedVersion = (u16, u16, u16);
 /// Year, month, day.
 type PackedDate = (i16, i8, i8);
+/// Whether unconfirmed; buckets and nodes of the reach.
+type PackedGeneralisation = (bool, Option<[u8; 2]>, Option<[u32; 2]>);
 
 /// The parts in order: a JSON array without names.
 #[derive(Serialize, Deserialize)]
@@ -48,6 +53,8 @@ struct Packed<'a>(
     u32,
     u32,
     Option<PackedDate>,
+    // Rules that were packed before there was any have none.
+    #[serde(default)] Option<PackedGeneralisation>,
 );
 
 impl<'a> Signature<'a> {
@@ -65,6 +72,11 @@ impl<'a> Signature<'a> {
             wins: rule.wins,
             losses: rule.losses,
             expires: rule.expires,
+            is_unconfirmed: rule.is_unconfirmed(),
+            reach: rule
+                .generalised
+                .as_ref()
+                .map_or_else(Reach::default, |g| g.reach),
         }
     }
 
@@ -85,7 +97,20 @@ impl<'a> Signature<'a> {
             self.wins,
             self.losses,
             self.expires.map(|d| (d.year(), d.month(), d.day())),
+            self.packed_generalisation(),
         ))
+    }
+
+    fn packed_generalisation(&self) -> Option<PackedGeneralisation> {
+        let Reach { sizes, nodes } = self.reach;
+        let is_any = self.is_unconfirmed || !self.reach.is_none();
+        is_any.then(|| {
+            (
+                self.is_unconfirmed,
+                sizes.map(|ends| ends.map(|b| b.0)),
+                nodes,
+            )
+        })
     }
 
     /// What a text holds.
@@ -103,6 +128,7 @@ impl<'a> Signature<'a> {
             wins,
             losses,
             expires,
+            generalisation,
         ) = serde_json::from_str(text)?;
         let version = |(major, minor, patch)| NcclVersion::new(major, minor, patch);
         let key = key.map(|(collective, bucket, ranks, nodes)| TaskKey {
@@ -110,6 +136,7 @@ impl<'a> Signature<'a> {
             collective,
             bucket: SizeBucket(bucket),
         });
+        let (is_unconfirmed, of_sizes, of_nodes) = generalisation.unwrap_or_default();
         let date = |(year, month, day)| {
             let no_day = <serde_json::Error as serde::de::Error>::custom;
             Date::new(year, month, day).map_err(no_day)
@@ -129,6 +156,11 @@ impl<'a> Signature<'a> {
             wins,
             losses,
             expires: expires.map(date).transpose()?,
+            is_unconfirmed,
+            reach: Reach {
+                sizes: of_sizes.map(|ends| ends.map(SizeBucket)),
+                nodes: of_nodes,
+            },
         })
     }
 }
@@ -140,7 +172,7 @@ mod tests {
 
     use super::*;
     use crate::testing::{context, key};
-    use crate::{Change, RuleRecord};
+    use crate::{Change, Generalisation, RuleRecord};
 
     #[test]
     fn what_is_packed_is_unpacked() {
@@ -170,6 +202,16 @@ mod tests {
             from: NcclVersion::new(2, 19, 3),
             to: NcclVersion::new(2, 30, 0),
         });
+        let packed = Signature::of(&rule).pack().unwrap();
+        assert_eq!(Signature::unpack(&packed).unwrap(), Signature::of(&rule));
+        let before = packed.rsplit_once(',').unwrap().0.to_owned() + "]";
+        assert_eq!(Signature::unpack(&before).unwrap(), Signature::of(&rule));
+        let mut widened = Generalisation::new("m", "w");
+        widened.reach = Reach {
+            sizes: Some([SizeBucket(20), SizeBucket(24)]),
+            nodes: Some([1, 4]),
+        };
+        rule.generalised = Some(widened);
         let packed = Signature::of(&rule).pack().unwrap();
         assert_eq!(Signature::unpack(&packed).unwrap(), Signature::of(&rule));
         assert!(Signature::unpack("[\"avoid\"]").is_err());

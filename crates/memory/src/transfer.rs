@@ -10,10 +10,10 @@ use std::path::Path;
 
 use crate::contradiction::subject;
 use crate::error::MemoryError;
-use crate::filing::{either_confirmed, find_rule, union, weigh};
+use crate::filing::{find_rule, union, weigh};
 use crate::rows::{Kind, Origin, Rows, Select};
 use crate::stored::Stored;
-use crate::{Record, RuleRecord};
+use crate::{Generalisation, Record, RuleRecord};
 
 /// What an import did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -159,7 +159,7 @@ fn import_rule(
         losses: known.losses.max(rule.losses),
         created: [known.created, rule.created].into_iter().flatten().min(),
         versions: union(older.versions, newer.versions),
-        generalised: either_confirmed(older.generalised.clone(), newer.generalised.clone()),
+        generalised: Generalisation::merged(older.generalised.clone(), newer.generalised.clone()),
         ..newer.clone()
     };
     if merged == known {

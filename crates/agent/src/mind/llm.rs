@@ -6,6 +6,7 @@
 //! [supervisor](crate::supervisor)'s business.
 
 pub mod decision;
+pub mod generalise;
 pub mod pack;
 
 use std::io;
@@ -22,7 +23,7 @@ use serde_json::Value;
 
 use crate::summary::{LlmUsage, LlmUse};
 
-/// Most consultations of one run.
+/// Most consultations of one search.
 const MOST_CONSULTATIONS: u32 = 4;
 /// Most turns of one consultation: the last one has to be the decision.
 const MOST_TURNS: u32 = 6;
@@ -99,10 +100,12 @@ impl<'a> LlmMind<'a> {
 
     /// Whether another consultation makes sense: somebody to ask who answers, none open, some left.
     pub fn may_be_asked(&self) -> bool {
-        self.provider.is_some()
-            && !self.is_lost
-            && self.open.is_none()
-            && self.consultations < MOST_CONSULTATIONS
+        self.may_have_last_word() && self.consultations < MOST_CONSULTATIONS
+    }
+
+    /// Whether it may be asked once more after the search: somebody who answers, and no consultation open.
+    pub fn may_have_last_word(&self) -> bool {
+        self.provider.is_some() && !self.is_lost && self.open.is_none()
     }
 
     /// Whether an answer is waited for.
@@ -164,10 +167,13 @@ impl<'a> LlmMind<'a> {
             seed: Some(1),
             ..Parameters::default()
         };
-        let request = Request::new(purpose, system, situation)
+        let mut request = Request::new(purpose, system, situation)
             .with_tools(tools)
             .with_schema(schema)
             .with_parameters(parameters);
+        if request.tools.is_empty() {
+            request.tool_choice = ToolChoice::None;
+        }
         self.open = Some(Conversation {
             request,
             turns: 0,

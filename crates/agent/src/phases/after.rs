@@ -32,6 +32,7 @@ impl Tuner<'_> {
         let is_restarted = !self.incumbent.environment.variables.is_empty();
         let own = self.environment_rule(&found);
         let rules = self.distil(is_faster && !is_restarted, own)?;
+        let generalised = self.generalise(&rules)?;
         let oracle = if self.options.oracle {
             Some(oracle(
                 self.testbed,
@@ -49,6 +50,7 @@ impl Tuner<'_> {
             ("rules", rules.len() as u64),
         ];
         self.learnt = rules;
+        self.learnt.extend(generalised);
         let counts: BTreeMap<_, _> = counts.map(|(name, n)| (name.to_owned(), n)).into();
         self.emit(TraceEvent::RunFinished {
             verdict: found.verdict,

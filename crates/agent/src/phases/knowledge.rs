@@ -169,11 +169,13 @@ impl Tuner<'_> {
         worth.filter_map(variable).collect()
     }
 
-    /// Whether a rule was learnt of other calls than those it speaks about here, or with another release.
+    /// Whether a rule was learnt of other calls than those it speaks about here, or with another release, or nobody came
+    /// to it at all.
     fn is_neighbour(&self, recalled: &Recalled) -> bool {
         let rule = &recalled.rule;
         let same_calls = rule.call().map(|(key, _)| key) == recalled.key;
-        !(same_calls && rule.context.is_related_to(&self.situation.context))
+        let is_related = rule.context.is_related_to(&self.situation.context);
+        rule.is_unconfirmed() || !(same_calls && is_related)
     }
 
     /// Nothing else is worth trying any more: rules of neighbouring places are heard from now on. Whether there

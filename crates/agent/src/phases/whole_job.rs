@@ -125,6 +125,14 @@ impl Tuner<'_> {
         for (index, runner) in runners.iter().enumerate() {
             let standing = race.standing(index).unwrap_or(Standing::Failed);
             let event = judged(runner, standing, race.ratio(index), winner == Some(index));
+            if let TraceEvent::EnvironmentJudged {
+                environment,
+                outcome,
+                ..
+            } = &event
+            {
+                self.raced.push((environment.clone(), *outcome));
+            }
             self.emit(event)?;
             if race.ratio(index).is_some() || runner.out.is_some() {
                 let environment = &runner.configuration.environment;

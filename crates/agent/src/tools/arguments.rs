@@ -78,7 +78,7 @@ impl KeyName {
 }
 
 /// Whether two names differ in spaces and in upper and lower case alone.
-fn same_words(a: &str, b: &str) -> bool {
+pub(crate) fn same_words(a: &str, b: &str) -> bool {
     let letters = |text: &str| -> String {
         let letters = text.chars().filter(|c| !c.is_whitespace());
         letters.flat_map(char::to_lowercase).collect()

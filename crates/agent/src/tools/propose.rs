@@ -1,6 +1,7 @@
 //! Proposals: what somebody would try, written down with its reason. Nothing runs yet.
 
 use ccl_core::{Caller, Hypothesis, Lane, Proposer};
+use ccl_memory::visible;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -82,10 +83,10 @@ pub(crate) fn ratio(predicted: [f64; 2]) -> Result<[f64; 2], ToolError> {
     }
 }
 
-/// A caller's sentence, on one line and no longer than a sentence is.
+/// A caller's sentence, on one line, with nothing hidden in it and no longer than a sentence is.
 pub(crate) fn words(text: &str) -> String {
-    let one_line: Vec<&str> = text.split(char::is_control).collect();
-    one_line.join(" ").trim().chars().take(MOST_WORDS).collect()
+    let shown = visible(text).replace(char::is_control, " ");
+    shown.trim().chars().take(MOST_WORDS).collect()
 }
 
 #[derive(Serialize, JsonSchema)]

@@ -48,6 +48,7 @@ pub struct Ran {
     pub learnt: Vec<RuleRecord>,
     pub scores: Vec<ScoreRecord>,
     pub measured: Vec<SurrogateRecord>,
+    pub lessons: Lessons,
 }
 
 impl Ran {
@@ -79,6 +80,8 @@ pub struct With {
     pub interrupted: bool,
     pub expectation: Option<Expectation>,
     pub documents: Vec<Document>,
+    /// The workload's name in the context; `test` unless given.
+    pub named: Option<&'static str>,
 }
 
 pub fn cluster(name: &str) -> ClusterSpec {
@@ -109,7 +112,8 @@ pub fn tune(testbed: &mut dyn Testbed, on: &ClusterSpec, with: With) -> Ran {
     let no_time = || Duration::ZERO;
     let knowledge = Knowledge::new(on.nccl_version, &with.documents).unwrap();
     let interrupted = AtomicBool::new(with.interrupted);
-    let context = ContextSignature::of(on, "test", on.nodes, on.gpus_per_node);
+    let context =
+        ContextSignature::of(on, with.named.unwrap_or("test"), on.nodes, on.gpus_per_node);
     let (source, today) = (testbed.describe().source, Date::default());
     let mut memory = SqliteMemory::in_memory().unwrap();
     let lessons = Lessons {
@@ -139,6 +143,7 @@ pub fn tune(testbed: &mut dyn Testbed, on: &ClusterSpec, with: With) -> Ran {
     let learnt = tuner.learnt().to_vec();
     let scores = tuner.scores("test");
     let measured = tuner.measured("test");
+    let lessons = tuner.lessons("test", result.as_ref().ok(), today);
     drop(tuner);
     Ran {
         result,
@@ -146,5 +151,6 @@ pub fn tune(testbed: &mut dyn Testbed, on: &ClusterSpec, with: With) -> Ran {
         learnt,
         scores,
         measured,
+        lessons,
     }
 }

@@ -57,7 +57,7 @@ pub fn run(args: &ExportArgs) -> CommandResult {
 }
 
 /// The run directory that the id names or begins.
-fn find(artifacts: &Path, run: &str) -> Result<PathBuf, CommandError> {
+pub(super) fn find(artifacts: &Path, run: &str) -> Result<PathBuf, CommandError> {
     let unreadable = |error: std::io::Error| {
         CommandError::bad_input(format!("cannot read {}: {error}", artifacts.display()))
             .help("name the folder of the runs with --artifacts")

@@ -6,6 +6,7 @@ mod import;
 mod list;
 mod search;
 mod show;
+mod training_set;
 
 use ccl_core::NcclVersion;
 use ccl_core::knobs::NEWEST_KNOWN;
@@ -36,6 +37,8 @@ enum KnowledgeCommand {
     Export(export::ExportArgs),
     /// Take over what another memory exported; what is here stays.
     Import(import::ImportArgs),
+    /// Write what runs decided and what came of it, one JSON object a line, to fine-tune a language model.
+    TrainingSet(training_set::TrainingSetArgs),
 }
 
 /// Which passages there are.
@@ -82,5 +85,6 @@ pub fn run(args: &KnowledgeArgs) -> CommandResult {
         KnowledgeCommand::Add(args) => add::run(args),
         KnowledgeCommand::Export(args) => export::run(args),
         KnowledgeCommand::Import(args) => import::run(args),
+        KnowledgeCommand::TrainingSet(args) => training_set::run(args),
     }
 }

@@ -87,7 +87,7 @@ fn fence(begins: &str, ends: &str, said: &str) -> String {
 }
 
 /// The text with every kind of line end as `\n`, and without what cannot be seen.
-pub(super) fn visible(text: &str) -> String {
+pub fn visible(text: &str) -> String {
     text.replace("\r\n", "\n")
         .chars()
         .filter_map(|c| match c {

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::testing::context;
-use crate::{Change, RuleKind, RuleRecord, VersionRange};
+use crate::{Change, Generalisation, Reach, RuleKind, RuleRecord, VersionRange};
 
 /// A place on one kind of machine, and a key of the job there.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,6 +79,30 @@ proptest! {
             prop_assert!(share > 0.0 && share <= 1.0);
             prop_assert_eq!(share == 1.0, there == here);
             prop_assert!((weight(&rule(&here), &there).unwrap() - share).abs() < 1e-12);
+        }
+    }
+
+    /// Reach takes away what sizes and nodes differ inside of it, and never adds a difference.
+    #[test]
+    fn inside_its_reach_neither_size_nor_nodes_count(there in any_place(), here in any_place(), up in 0_u8..4) {
+        let plain = rule(&there);
+        let bucket = there.key.bucket;
+        let mut wide = plain.clone();
+        let mut widened = Generalisation::new("m", "w");
+        widened.reach = Reach {
+            sizes: Some([bucket, SizeBucket(bucket.0 + up)]),
+            nodes: Some([1, there.key.shape.nodes.max(here.key.shape.nodes)]),
+        };
+        wide.generalised = Some(widened);
+        let (narrow, weighed) = (weight(&plain, &here), weight(&wide, &here));
+        prop_assert_eq!(narrow.is_some(), weighed.is_some());
+        if let (Some(narrow), Some(weighed)) = (narrow, weighed) {
+            prop_assert!(weighed >= narrow);
+            let signature = Signature::of(&wide);
+            let words = Likeness::of(&signature, &here.context, Some(here.key)).unwrap().in_words();
+            prop_assert!(words.iter().all(|w| !w.contains("nodes")));
+            let is_inside = (bucket.0..=bucket.0 + up).contains(&here.key.bucket.0);
+            prop_assert_eq!(is_inside, words.iter().all(|w| !w.contains("iB instead of") && !w.contains(" B instead of")));
         }
     }
 

@@ -3,6 +3,7 @@ use jiff::civil::date;
 use proptest::prelude::*;
 
 use super::*;
+use crate::Generalisation;
 use crate::testing::{context, key};
 
 const TODAY: Date = date(2026, 6, 1);
@@ -32,6 +33,35 @@ fn recall(candidates: &[Candidate]) -> Vec<Recalled> {
         limit: 10,
     };
     rank(&query, candidates)
+}
+
+#[test]
+fn a_generalisation_is_worth_less_until_a_run_comes_to_it() {
+    let of_a_run = candidate(1);
+    let mut guess = candidate(2);
+    guess.rule.wins = 0;
+    guess.rule.generalised = Some(Generalisation::new("a model", "everywhere"));
+    let found = recall(&[guess.clone(), of_a_run.clone()]);
+    assert_eq!(found[0].rule, of_a_run.rule);
+    assert!(found[1].score <= 0.5 * found[0].score);
+    assert!(found[1].expected_share() < 1.0);
+    assert!(found[1].reasons.contains("not confirmed"));
+    assert!(
+        found[1]
+            .rule
+            .statement()
+            .contains("not confirmed: everywhere")
+    );
+
+    // Refuted once it is no reason to try anything; confirmed it is a rule like others.
+    let share = |wins, losses, confirmed| {
+        let mut judged = guess.clone();
+        (judged.rule.wins, judged.rule.losses) = (wins, losses);
+        judged.rule.generalised.as_mut().unwrap().confirmed = confirmed;
+        recall(&[judged])[0].expected_share()
+    };
+    assert!(share(0, 0, false) >= 0.5 && share(0, 1, false) < 0.5);
+    assert!(share(1, 0, true) >= 1.0);
 }
 
 #[test]

@@ -116,9 +116,8 @@ pub fn rule(source: Source, rng: &mut impl Rng) -> RuleRecord {
         }),
         expires: (rng.random_range(0..4) == 0).then(|| day(rng)),
         generalised: is_general.then(|| Generalisation {
-            by: "a person".to_owned(),
-            words: "so it is everywhere".to_owned(),
             confirmed: rng.random_range(0..2) == 0,
+            ..Generalisation::new("a person", "so it is everywhere")
         }),
         ..RuleRecord::new(kind, context, change, source, "run")
     }

@@ -140,11 +140,7 @@ fn what_became_of_a_recalled_rule_is_booked(memory: &mut dyn Memory) {
     let (rule, _) = call_rule(4);
     let guess = RuleRecord {
         wins: 0,
-        generalised: Some(Generalisation {
-            by: "a model".to_owned(),
-            words: "wherever there is a switch".to_owned(),
-            confirmed: false,
-        }),
+        generalised: Some(Generalisation::new("a model", "wherever there is a switch")),
         ..rule
     };
     assert!(guess.statement().contains("as a model generalises"));
