@@ -68,7 +68,7 @@ mod tests {
         assert_eq!(
             without_passwords(said.map(str::to_owned)),
             [
-                "--memory=postgres://me@host/team",
+                "--memory=postgres://me@host:5432/team",
                 "postgres://me@host:5433/team",
                 "postgres://...",
                 "--seed"
