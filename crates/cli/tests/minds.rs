@@ -22,7 +22,7 @@ fn tune(artifacts: &Path, more: &[&str]) -> (Value, PathBuf) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut command = Command::cargo_bin("ccl-agent").unwrap();
     for (_, _, variable) in PROVIDERS {
-        command.env(variable, "sk-test");
+        command.env(variable, "sk-test-0123456789");
     }
     for proxy in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
         command.env_remove(proxy).env_remove(proxy.to_lowercase());
