@@ -28,6 +28,10 @@ use crate::summary::Summary;
 use crate::tuner::{RunError, Tuner};
 
 impl Tuner<'_> {
+    fn enter(&mut self, phase: Phase) -> Result<(), RunError> {
+        self.emit(TraceEvent::PhaseStarted { phase })
+    }
+
     /// Runs all three phases.
     ///
     /// # Errors
@@ -35,18 +39,12 @@ impl Tuner<'_> {
     /// written. Candidates that fail are rolled back, not errors.
     pub fn run(&mut self, run_id: &str) -> Result<Summary, RunError> {
         self.run_id = run_id.to_owned();
-        self.emit(TraceEvent::PhaseStarted {
-            phase: Phase::Offline,
-        })?;
+        self.enter(Phase::Offline)?;
         self.offline()?;
-        self.emit(TraceEvent::PhaseStarted {
-            phase: Phase::Online,
-        })?;
+        self.enter(Phase::Online)?;
         let stopped = self.online()?;
         self.try_whole_job()?;
-        self.emit(TraceEvent::PhaseStarted {
-            phase: Phase::After,
-        })?;
+        self.enter(Phase::After)?;
         self.after(run_id, stopped)
     }
 
@@ -58,13 +56,9 @@ impl Tuner<'_> {
     /// applied.
     pub fn begin(&mut self, run_id: &str) -> Result<(), RunError> {
         self.run_id = run_id.to_owned();
-        self.emit(TraceEvent::PhaseStarted {
-            phase: Phase::Offline,
-        })?;
+        self.enter(Phase::Offline)?;
         self.offline()?;
-        self.emit(TraceEvent::PhaseStarted {
-            phase: Phase::Online,
-        })?;
+        self.enter(Phase::Online)?;
         self.broken = self.open(Asks::Nobody)?;
         Ok(())
     }
@@ -81,9 +75,7 @@ impl Tuner<'_> {
             (StoppedBecause::Plateau, because)
         });
         let stopped = self.stop(stop)?;
-        self.emit(TraceEvent::PhaseStarted {
-            phase: Phase::After,
-        })?;
+        self.enter(Phase::After)?;
         let run_id = self.run_id.clone();
         self.after(&run_id, stopped)
     }
