@@ -79,7 +79,13 @@ impl Tuner<'_> {
             Source::Measured => self.options.patience.min(LAST_PATIENCE),
             Source::Simulated | Source::Recorded => self.options.patience,
         };
-        Ok(match self.llm_mind.listen(patience, self.interrupted)? {
+        let heard = loop {
+            match self.llm_mind.listen(patience, self.interrupted)? {
+                Heard::Again => {}
+                other => break other,
+            }
+        };
+        Ok(match heard {
             Heard::Decision(answer) => Ok(answer),
             Heard::Failed(reason) => Err(reason),
             Heard::Calls(_) => {
