@@ -6,11 +6,15 @@ use std::collections::BTreeMap;
 
 use ccl_core::TaskKey;
 use ccl_memory::{EvidenceRecord, ImportanceRecord, Lessons, RunRecord, TrialRecord};
+use jiff::ToSpan;
 use jiff::civil::Date;
 
 use crate::key_model::KeyModel;
 use crate::summary::Summary;
 use crate::tuner::{Tried, TuneOptions, Tuner};
+
+/// Days that a rule is heard which no run comes to again: machines are repaired and rebuilt.
+const KEPT_DAYS: i32 = 365;
 
 impl Tuner<'_> {
     /// All that a run leaves; without a summary, for it ended early, only what made the job fail.
@@ -18,6 +22,9 @@ impl Tuner<'_> {
         let source = self.testbed.describe().source;
         let mut lessons = Lessons::of(source, today);
         lessons.rules = self.learnt().to_vec();
+        for rule in &mut lessons.rules {
+            rule.expires = today.checked_add(KEPT_DAYS.days()).ok();
+        }
         let Some(summary) = summary else {
             return lessons;
         };

@@ -2,14 +2,16 @@
 
 use ccl_core::{ContextSignature, Source, TaskKey};
 use ccl_memory::{
-    ImportanceRecord, Memory, MemoryError, Query, Recalled, RuleKind, RuleRecord, ScoreRecord,
-    SurrogateRecord,
+    ImportanceRecord, Memory, MemoryError, Prior, Query, Recalled, RuleKind, RuleRecord,
+    ScoreRecord, SurrogateRecord,
 };
 use jiff::civil::Date;
 use serde::Serialize;
 
 /// Most rules that a run hears: more than it has trials for.
 const MOST_RULES: usize = 500;
+/// Most guesses of another source.
+const MOST_PRIORS: usize = 10;
 
 /// What earlier runs left for this one.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -24,6 +26,8 @@ pub struct Remembered {
     pub surrogates: Vec<SurrogateRecord>,
     /// Which parameters mattered on it.
     pub importances: Vec<ImportanceRecord>,
+    /// What figures of another source say: guesses that minds are shown as such, and nothing that is tried for them.
+    pub priors: Vec<Prior>,
 }
 
 impl Remembered {
@@ -46,14 +50,27 @@ impl Remembered {
             limit: MOST_RULES,
         };
         let mut rules = memory.recall(source, &query)?;
+        let mut priors = Vec::new();
+        for other in [Source::Measured, Source::Recorded, Source::Simulated] {
+            if other != source {
+                let few = Query {
+                    limit: MOST_PRIORS,
+                    ..query.clone()
+                };
+                priors.extend(memory.priors(other, &few)?);
+            }
+        }
+        let mut failures = memory.failures(source, context)?;
+        failures.retain(|rule| rule.expires.is_none_or(|last| today <= last));
         // Which of them is tried first is the arbiter's to say; equal ones keep this order.
         rules.sort_by_cached_key(|r| r.rule.id());
         Ok(Self {
             rules,
-            failures: memory.failures(source, context)?,
+            failures,
             scores: memory.scores(source, context)?,
             surrogates: memory.surrogates(source, context)?,
             importances: memory.importances(source, context)?,
+            priors,
         })
     }
 }

@@ -4,12 +4,14 @@
 
 mod common;
 
+use ccl_agent::remembered::Remembered;
 use ccl_agent::testbed::SimulatedTestbed;
 use ccl_agent::tuner::TuneOptions;
-use ccl_core::{ClusterSpec, TraceEvent, Verdict, WorkloadSpec};
-use ccl_memory::{Change, RuleRecord};
+use ccl_core::{ClusterSpec, Source, TraceEvent, Verdict, WorkloadSpec};
+use ccl_memory::{Change, Lessons, Memory, RuleRecord, SqliteMemory};
 use ccl_sim::noise::{NoiseModel, Scenario};
 use common::{Ran, With, cluster, restarts, tune, workload};
+use jiff::civil::date;
 
 const SEEDS: u64 = 8;
 /// Share of what could be gained that the noise of a run makes of no account.
@@ -115,4 +117,45 @@ fn a_variable_that_helped_is_tried_first_in_the_next_run() {
     let second = run(2, first.learnt.clone());
     assert_eq!(proposed_by(&second).as_deref(), Some("remembered"));
     assert_eq!(second.summary().verdict, Verdict::Faster);
+}
+
+#[test]
+fn what_was_simulated_is_a_labelled_guess_in_a_measured_run_for_a_year() {
+    let (workload, on) = job(2);
+    let ran = run(&(workload, on.clone()), 1, None);
+    assert!(!ran.learnt.is_empty());
+    let today = date(2026, 11, 25);
+    let mut memory = SqliteMemory::in_memory().unwrap();
+    let mut rules = ran.learnt.clone();
+    for rule in &mut rules {
+        rule.expires = Some(date(2027, 11, 25));
+    }
+    let lessons = Lessons {
+        rules,
+        ..Lessons::of(Source::Simulated, today)
+    };
+    memory.learn(&lessons).unwrap();
+    let context = ran.learnt[0].context.clone();
+    let keys: Vec<_> = ran
+        .learnt
+        .iter()
+        .filter_map(|r| Some(r.call()?.0))
+        .collect();
+    let mut recall = |source, today| {
+        let keys = keys.iter().copied();
+        Remembered::recall(&mut memory, source, &context, keys, today).unwrap()
+    };
+    let measured = recall(Source::Measured, today);
+    assert!(measured.rules.is_empty() && measured.failures.is_empty());
+    assert!(!measured.priors.is_empty());
+    assert!(
+        measured
+            .priors
+            .iter()
+            .all(|p| p.statement.contains("simulated"))
+    );
+    let simulated = recall(Source::Simulated, today);
+    assert!(!simulated.rules.is_empty() && simulated.priors.is_empty());
+    let later = recall(Source::Simulated, date(2027, 11, 26));
+    assert!(later.rules.is_empty() && later.failures.is_empty());
 }

@@ -84,7 +84,7 @@ impl Recalled {
 /// What another source than the run's own has to say: a guess to begin with, and nothing that was measured.
 ///
 /// Deliberately no [`RuleRecord`]: nothing that takes rules takes this.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Prior {
     /// Where its figures come from: not from where the run's do.
     pub source: Source,

@@ -143,7 +143,17 @@ impl Tuner<'_> {
                 i.source
             )
         });
-        helped.chain(failed).chain(mattered).collect()
+        let guesses = self.remembered.priors.iter().map(|prior| {
+            format!(
+                "a guess from {} figures, which are none of this job's kind: {} ({})",
+                prior.source, prior.statement, prior.reasons
+            )
+        });
+        helped
+            .chain(failed)
+            .chain(mattered)
+            .chain(guesses)
+            .collect()
     }
 
     /// Variables of the whole job that helped in earlier runs, the surest first: name, value and why.
