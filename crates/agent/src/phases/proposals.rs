@@ -1,6 +1,6 @@
 //! What to try next: the offers of both lanes, and the round of them that is worth most.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ccl_core::{Choice, Hypothesis, Lane, Proposer, TaskKey};
 use ccl_search::surrogate::Posterior;
@@ -279,22 +279,17 @@ impl Tuner<'_> {
     /// Keeps what one trial can compare: no choice twice, no more per key than fit, and no more
     /// than the budget has left.
     fn fit<'p>(&self, offers: impl Iterator<Item = &'p Proposed>) -> Vec<Proposed> {
+        let fitting: Vec<&Proposed> = offers.filter(|p| self.may_be_tried(p)).collect();
+        // What helped here before is tried alone: where it helps again, nothing else need be.
+        let remembered = fitting.iter().filter(|p| p.proposer == Proposer::Memory);
+        let led: BTreeSet<TaskKey> = remembered.map(|p| p.key).collect();
+        let is_beside = |p: &Proposed| led.contains(&p.key) && p.proposer != Proposer::Memory;
         let mut chosen: Vec<Proposed> = Vec::new();
         let mut of_key: BTreeMap<TaskKey, usize> = BTreeMap::new();
         let left = (self.options.budget - self.counts.trials.min(self.options.budget)) as usize;
-        for proposal in offers {
-            let Some(key) = self.situation.key(proposal.key) else {
-                continue;
-            };
-            let asked = proposal.proposer == Proposer::Llm;
-            let worth = self.arbiter.value(&proposal.offer) >= WORTH_TRYING;
+        for proposal in fitting {
             let is_double = |c: &Proposed| c.key == proposal.key && c.choice == proposal.choice;
-            if !(asked || worth && key.is_open(&proposal.choice) && self.may_begin(proposal))
-                || key.observed.share < NEGLIGIBLE_SHARE
-                || key.tried.contains(&proposal.choice)
-                || chosen.len() >= left
-                || chosen.iter().any(is_double)
-            {
+            if is_beside(proposal) || chosen.len() >= left || chosen.iter().any(is_double) {
                 continue;
             }
             let count = of_key.entry(proposal.key).or_default();
@@ -304,6 +299,18 @@ impl Tuner<'_> {
             }
         }
         chosen
+    }
+
+    /// Whether a proposal may be tried now: worth it or asked for, on a key that counts, and not tried before.
+    fn may_be_tried(&self, proposal: &Proposed) -> bool {
+        let Some(key) = self.situation.key(proposal.key) else {
+            return false;
+        };
+        let asked = proposal.proposer == Proposer::Llm;
+        let worth = self.arbiter.value(&proposal.offer) >= WORTH_TRYING;
+        (asked || worth && key.is_open(&proposal.choice) && self.may_begin(proposal))
+            && key.observed.share >= NEGLIGIBLE_SHARE
+            && !key.tried.contains(&proposal.choice)
     }
 }
 
