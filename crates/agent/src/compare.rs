@@ -31,6 +31,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ccl_core::{ClusterSpec, Policy, WorkloadSpec};
+use ccl_memory::Knowledge;
 use ccl_sim::noise::{NoiseModel, Scenario};
 use thiserror::Error;
 
@@ -188,24 +189,25 @@ fn on_machine(
     let prepared = || -> Result<_, CompareError> {
         let machine = Machine::draw(task, spread, seed, Draw::Judged)?;
         let keys = keys_that_matter(&task.workload, &task.cluster)?;
+        // The same for every run: what is known of the release, indexed once.
+        let knowledge = Knowledge::new(task.cluster.nccl_version, &[]).map_err(RunError::from)?;
         let left = if options.methods.iter().any(|method| method.remembers()) {
             // The same job once before, on another machine of the kind.
             let earlier = Machine::draw(task, spread, seed, Draw::Earlier)?;
             let cold = Method::OursCold;
-            let (budget, clock) = (options.budget, options.clock);
-            Some(ours::run(cold, task, &earlier, budget, seed, None, clock)?.left)
+            Some(ours::run(cold, task, &earlier, seed, None, &knowledge, options)?.left)
         } else {
             None
         };
-        Ok((machine, keys, left))
+        Ok((machine, keys, left, knowledge))
     };
-    let (machine, keys, left) = prepared().map_err(at("before all methods"))?;
+    let (machine, keys, left, knowledge) = prepared().map_err(at("before all methods"))?;
     let mut runs = Vec::new();
     for &method in &options.methods {
         let (budget, clock) = (options.budget, options.clock);
         let course = if method.is_ours() {
             let left = left.as_ref().filter(|_| method.remembers());
-            ours::run(method, task, &machine, budget, seed, left, clock).map(|ran| ran.course)
+            ours::run(method, task, &machine, seed, left, &knowledge, options).map(|ran| ran.course)
         } else {
             peers::run(method, &machine, &keys, budget, seed, clock)
         };

@@ -31,6 +31,13 @@ pub struct Remembered {
 }
 
 impl Remembered {
+    /// The rules, those first that have most to do with this job and are surest; equal ones by name.
+    pub fn by_score(&self) -> Vec<&Recalled> {
+        let mut rules: Vec<&Recalled> = self.rules.iter().collect();
+        rules.sort_by(|a, b| b.score.total_cmp(&a.score));
+        rules
+    }
+
     /// Asks a memory what runs of this source left for a job with these keys.
     ///
     /// # Errors

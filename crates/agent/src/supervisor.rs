@@ -123,19 +123,21 @@ impl Tuner<'_> {
             match self.llm_mind.listen(patience, self.interrupted)? {
                 Heard::Again => {}
                 Heard::Nothing if patience.is_zero() => return Ok(false),
-                Heard::Nothing => {
-                    let reason = match self.is_interrupted() {
-                        true => "interrupted while waiting for the answer".to_owned(),
-                        false => format!("no answer within {:.0} s", patience.as_secs_f64()),
-                    };
-                    self.give_up_llm(reason)?;
-                }
+                Heard::Nothing => self.give_up_llm(self.why_unheard(patience))?,
                 Heard::Calls(calls) => self.serve(calls)?,
                 Heard::Decision(answer) => return self.judge_decision(answer),
                 Heard::Failed(reason) => self.go_without(reason)?,
             }
         }
         Ok(false)
+    }
+
+    /// Why nothing was heard of the model in so long.
+    pub(crate) fn why_unheard(&self, patience: Duration) -> String {
+        match self.is_interrupted() {
+            true => "interrupted while waiting for the answer".to_owned(),
+            false => format!("no answer within {:.0} s", patience.as_secs_f64()),
+        }
     }
 
     /// At the end of a search the model may still think; a job goes on with what it has meanwhile.

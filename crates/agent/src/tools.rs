@@ -29,7 +29,7 @@ use thiserror::Error;
 
 use crate::tuner::{RunError, Tuner};
 
-pub(crate) use arguments::{Cited, KeyName, cited, read, same_words, shortened};
+pub(crate) use arguments::{Cited, KeyName, read, rests_on, same_words, shortened};
 pub(crate) use evidence::Ended;
 pub(crate) use propose::{Stated, propose, ratio, words};
 

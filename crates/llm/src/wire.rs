@@ -13,7 +13,7 @@ pub(crate) mod openai;
 use serde_json::Value;
 
 use crate::exchange::Delta;
-use crate::{Finish, Reply, Request};
+use crate::{Finish, Message, Reply, Request, ToolCall};
 use framing::{Frame, Framing};
 
 /// How one provider writes questions and answers.
@@ -84,6 +84,45 @@ pub(crate) fn system_text(request: &Request, in_words: bool) -> String {
         text.push_str(&schema_in_words(schema));
     }
     text
+}
+
+/// The messages of a format in which each has a role: what is told first, then the conversation as `written`.
+pub(crate) fn chat(
+    request: &Request,
+    in_words: bool,
+    written: fn(&Message) -> Option<Value>,
+) -> Vec<Value> {
+    let system = system_text(request, in_words);
+    let told =
+        (!system.is_empty()).then(|| serde_json::json!({"role": "system", "content": system}));
+    let said = request.messages.iter().filter_map(written);
+    told.into_iter().chain(said).collect()
+}
+
+/// The calls of functions in a message, with arguments as the format writes them.
+pub(crate) fn function_calls(
+    message: &Value,
+    arguments: fn(Option<&Value>) -> Value,
+) -> Result<Vec<ToolCall>, String> {
+    let calls = message.get("tool_calls").and_then(Value::as_array);
+    let call = |call: &Value| {
+        let name = text(call, "/function/name");
+        (!name.is_empty()).then(|| ToolCall {
+            id: text(call, "/id"),
+            name,
+            arguments: arguments(call.pointer("/function/arguments")),
+        })
+    };
+    let read: Option<Vec<ToolCall>> = calls.into_iter().flatten().map(call).collect();
+    read.ok_or_else(|| "a tool call without a name".to_owned())
+}
+
+/// What a tool gave back, in a format without a field for failures.
+pub(crate) fn result_in_words(content: &str, is_error: bool) -> String {
+    match is_error {
+        true => format!("error: {content}"),
+        false => content.to_owned(),
+    }
 }
 
 /// A count in a usage object.

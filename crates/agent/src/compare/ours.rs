@@ -14,7 +14,7 @@ use super::machine::{Machine, noise_free_us};
 use super::method::Method;
 use super::scripted::Scripted;
 use super::suite::Task;
-use super::{Clock, CompareError};
+use super::{Clock, CompareError, CompareOptions};
 use crate::expectation::Expectation;
 use crate::guard::{Approved, ApprovedProbe, ApprovedRestart};
 use crate::mind::llm::LlmMind;
@@ -24,7 +24,7 @@ use crate::testbed::{
     TestbedInfo,
 };
 use crate::trace::Tracer;
-use crate::tuner::{RunError, TuneOptions, Tuner};
+use crate::tuner::{TuneOptions, Tuner};
 
 /// What a run leaves.
 pub struct Ran {
@@ -42,11 +42,12 @@ pub fn run(
     method: Method,
     task: &Task,
     machine: &Machine,
-    budget: u32,
     seed: u64,
     earlier: Option<&Lessons>,
-    clock: Clock,
+    knowledge: &Knowledge,
+    options: &CompareOptions,
 ) -> Result<Ran, CompareError> {
+    let (budget, clock) = (options.budget, options.clock);
     let mut books = Books {
         inner: machine.testbed()?,
         default_us: machine.default_us(),
@@ -73,7 +74,6 @@ pub fn run(
     let job = &task.workload;
     let context = ContextSignature::of(nominal, &job.name, job.nodes, job.gpus_per_node);
     let (mut trace, mut nobody, no_time) = (Vec::new(), (), || Duration::ZERO);
-    let knowledge = Knowledge::new(nominal.nccl_version, &[]).map_err(RunError::from)?;
     let interrupted = AtomicBool::new(false);
     let began = clock();
     let today = Date::default();
@@ -98,7 +98,7 @@ pub fn run(
         Tracer::new(&mut trace, &mut nobody, &no_time),
         options,
         llm_mind,
-        &knowledge,
+        knowledge,
         remembered,
         &interrupted,
     )

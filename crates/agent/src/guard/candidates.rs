@@ -75,13 +75,6 @@ impl Guard {
         }
     }
 
-    /// The time of its calls beside computation is known: upper bound of candidate / incumbent.
-    pub fn learn_calls(&mut self, key: TaskKey, choice: &Choice, call_ratio: f64) {
-        if let Some(exposure) = self.exposures.get_mut(&(key, *choice)) {
-            exposure.unhidden = exposure.share * (call_ratio - 1.0).max(0.0);
-        }
-    }
-
     /// The same, from the time of its calls: upper bound of candidate / incumbent.
     pub fn harm_of_calls(&self, key: TaskKey, choice: &Choice, call_ratio: f64) -> f64 {
         let exposure = self.exposures.get(&(key, *choice));
@@ -89,6 +82,13 @@ impl Guard {
             true => e.harm_beside_computation(call_ratio),
             false => e.share * (call_ratio - 1.0),
         })
+    }
+
+    /// The time of its calls beside computation is known: upper bound of candidate / incumbent.
+    pub fn learn_calls(&mut self, key: TaskKey, choice: &Choice, call_ratio: f64) {
+        if let Some(exposure) = self.exposures.get_mut(&(key, *choice)) {
+            exposure.unhidden = exposure.share * (call_ratio - 1.0).max(0.0);
+        }
     }
 
     /// What a lease may do to an iteration, as a share of it, by what is known now.

@@ -79,28 +79,22 @@ impl Tuner<'_> {
             Source::Measured => self.options.patience.min(LAST_PATIENCE),
             Source::Simulated | Source::Recorded => self.options.patience,
         };
-        let heard = loop {
-            match self.llm_mind.listen(patience, self.interrupted)? {
-                Heard::Again => {}
-                other => break other,
-            }
-        };
-        Ok(match heard {
-            Heard::Decision(answer) => Ok(answer),
-            Heard::Failed(reason) => Err(reason),
-            Heard::Calls(_) => {
-                let reason = "it called tools where there are none".to_owned();
-                self.llm_mind.fail(reason.clone());
-                Err(reason)
-            }
-            Heard::Nothing | Heard::Again => {
-                self.llm_mind.lose();
-                Err(match self.is_interrupted() {
-                    true => "interrupted while waiting for the answer".to_owned(),
-                    false => format!("no answer within {:.0} s", patience.as_secs_f64()),
-                })
-            }
-        })
+        loop {
+            return Ok(match self.llm_mind.listen(patience, self.interrupted)? {
+                Heard::Again => continue,
+                Heard::Decision(answer) => Ok(answer),
+                Heard::Failed(reason) => Err(reason),
+                Heard::Calls(_) => {
+                    let reason = "it called tools where there are none".to_owned();
+                    self.llm_mind.fail(reason.clone());
+                    Err(reason)
+                }
+                Heard::Nothing => {
+                    self.llm_mind.lose();
+                    Err(self.why_unheard(patience))
+                }
+            });
+        }
     }
 
     /// Writes down what was taken and what was not.

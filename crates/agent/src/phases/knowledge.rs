@@ -108,10 +108,7 @@ impl Tuner<'_> {
     /// What earlier runs left, in words, as a model is shown it: what helped first, by how much it has to do with
     /// this job.
     pub(crate) fn rules_in_words(&self) -> Vec<String> {
-        let mut rules: Vec<&Recalled> = self.remembered.rules.iter().collect();
-        // Stable: equal scores keep the order of names.
-        rules.sort_by(|a, b| b.score.total_cmp(&a.score));
-        let helped = rules.into_iter().map(|recalled| {
+        let helped = self.remembered.by_score().into_iter().map(|recalled| {
             format!(
                 "{} rule, run {}, score {:.2} ({}): {}",
                 recalled.rule.kind.word(),
@@ -130,9 +127,9 @@ impl Tuner<'_> {
                 rule.statement()
             )
         });
-        let keys = |key| self.situation.key(key).is_some();
+        let is_ours = |key| self.situation.key(key).is_some();
         let importances = self.remembered.importances.iter();
-        let mattered = importances.filter(|i| keys(i.key)).map(|i| {
+        let mattered = importances.filter(|i| is_ours(i.key)).map(|i| {
             format!(
                 "on {} {} explained {:.0} % of the differences between {} choices, run {} ({})",
                 i.key,
@@ -158,11 +155,8 @@ impl Tuner<'_> {
 
     /// Variables of the whole job that helped in earlier runs, the surest first: name, value and why.
     pub(super) fn remembered_variables(&self) -> Vec<(String, String, String)> {
-        let mut recalled: Vec<&Recalled> = self.remembered.rules.iter().collect();
-        recalled.sort_by(|a, b| b.score.total_cmp(&a.score));
-        let worth = recalled
-            .into_iter()
-            .filter(|r| r.expected_share() >= WORTH_HEARING);
+        let recalled = self.remembered.by_score().into_iter();
+        let worth = recalled.filter(|r| r.expected_share() >= WORTH_HEARING);
         let variable = |recalled: &Recalled| match &recalled.rule.change {
             Change::Variable { name, value, .. } => {
                 let rule = &recalled.rule;

@@ -19,21 +19,28 @@ impl Tuner<'_> {
     /// Lets the guard judge a candidate by what is known of it; where nothing is, its calls are timed
     /// outside the job.
     pub(super) fn assess(&mut self, candidate: &Candidate) -> Result<Risk, Refusal> {
-        let outside = self
-            .expected_outside(candidate)
-            .or_else(|| self.timed_beside(candidate));
+        let outside = match self.is_told_of_calls(candidate) {
+            true => None,
+            false => self
+                .expected_alone(candidate)
+                .or_else(|| self.timed_alone(candidate)),
+        };
         let foreseen = self.foreseen(candidate, outside);
         self.guard.check_candidate(candidate, &foreseen)
     }
 
     /// What the guard would say of a candidate by what is known already; nothing is timed for it.
     pub(crate) fn foresee(&self, candidate: &Candidate) -> Result<Risk, Refusal> {
-        let foreseen = self.foreseen(candidate, self.expected_outside(candidate));
+        let outside = match self.is_told_of_calls(candidate) {
+            true => None,
+            false => self.expected_alone(candidate),
+        };
+        let foreseen = self.foreseen(candidate, outside);
         self.guard.rate(candidate, &foreseen)
     }
 
-    /// How much longer a call may take, as far as anybody can tell before it runs: as outside the
-    /// job, or as the hypothesis fears, or as the simulator expects.
+    /// How much longer a call may take, as far as anybody can tell before it runs: as it would outside the job,
+    /// where that was asked, or as the key's model believes, or as the hypothesis fears.
     fn foreseen(&self, candidate: &Candidate, outside: Option<Feared>) -> Foreseen {
         let (key, choice) = (candidate.key, candidate.choice);
         let state = self.situation.key(key);
@@ -51,7 +58,6 @@ impl Tuner<'_> {
         let neighbours = model
             .filter(|_| !is_informed)
             .map(|m| m.worst(&choice).exp());
-        let outside = outside.filter(|_| !self.is_told_of_calls(candidate));
         let feared = || {
             let hypothesis = candidate.hypothesis.as_ref()?;
             Some((hypothesis.predicted_ratio[1], "as the hypothesis fears"))
@@ -84,7 +90,7 @@ impl Tuner<'_> {
     }
 
     /// A candidate's calls beside the incumbent's, as the simulator expects them.
-    fn expected_outside(&self, candidate: &Candidate) -> Option<Feared> {
+    fn expected_alone(&self, candidate: &Candidate) -> Option<Feared> {
         let state = self.situation.key(candidate.key)?;
         let expectation = self.expectation()?;
         let new = expectation.call_us(&state.facts, Some(candidate.choice))?;
@@ -96,10 +102,7 @@ impl Tuner<'_> {
     }
 
     /// The same, timed outside the job.
-    fn timed_beside(&mut self, candidate: &Candidate) -> Option<Feared> {
-        if self.is_told_of_calls(candidate) {
-            return None;
-        }
+    fn timed_alone(&mut self, candidate: &Candidate) -> Option<Feared> {
         let key = candidate.key;
         let incumbent = self.situation.key(key).and_then(|k| k.incumbent);
         let (new, now) = self

@@ -4,7 +4,7 @@ use ccl_core::{Caller, Interval, Verdict};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::arguments::{Cited, KeyName, cited, shortened};
+use super::arguments::{Cited, KeyName, Nothing, cited, key_of, shortened};
 use super::describe::rounded;
 use super::evidence::{Ended, ended};
 use super::{About, Cost, Tool, ToolError, Touches};
@@ -170,10 +170,6 @@ impl Tool for Measure {
 
 pub(super) struct CompareWithBaseline;
 
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Nothing {}
-
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Compared {
     /// Untuned NCCL over the incumbent, above 1 is faster: median and 95 % interval of paired iterations.
@@ -240,10 +236,7 @@ impl Tool for RollBack {
     };
 
     fn run(tuner: &mut Tuner<'_>, _: Caller, of: OfKey) -> Result<Back, ToolError> {
-        let key = match &of.key {
-            Some(name) => Some(name.find(&tuner.situation)?.facts.key),
-            None => None,
-        };
+        let key = key_of(of.key.as_ref(), &tuner.situation)?;
         let keys = tuner.give_back(key)?;
         Ok(Back {
             keys: keys.iter().map(ToString::to_string).collect(),

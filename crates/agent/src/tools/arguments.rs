@@ -124,6 +124,34 @@ impl Cited {
     }
 }
 
+/// No arguments.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Nothing {}
+
+/// The key that is meant, where one is.
+pub(super) fn key_of(
+    name: Option<&KeyName>,
+    situation: &Situation,
+) -> Result<Option<TaskKey>, ToolError> {
+    let found = name.map(|name| name.find(situation)).transpose()?;
+    Ok(found.map(|state| state.facts.key))
+}
+
+/// What something rests on: at least one piece of evidence, and all of it there.
+pub(crate) fn rests_on(
+    what: &str,
+    all: &[Cited],
+    situation: &Situation,
+) -> Result<Vec<EvidenceId>, ToolError> {
+    match all.is_empty() {
+        true => Err(ToolError::Arguments(format!(
+            "evidence: {what} rests on at least one piece of it"
+        ))),
+        false => cited(all, situation),
+    }
+}
+
 /// All of what is cited.
 pub(crate) fn cited(all: &[Cited], situation: &Situation) -> Result<Vec<EvidenceId>, ToolError> {
     all.iter().map(|one| one.find(situation)).collect()
@@ -176,9 +204,4 @@ impl Wanted {
             ..Choice::new(self.algorithm, self.protocol)
         }
     }
-}
-
-/// A key's name beside its number, as answers give it.
-pub(crate) fn name_of(key: TaskKey) -> String {
-    key.to_string()
 }

@@ -4,18 +4,13 @@ use ccl_core::{Bottleneck, Caller, ClusterSpec, ContextSignature, Source, format
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::arguments::name_of;
+use super::arguments::Nothing;
 use super::{About, Cost, Tool, ToolError, Touches};
 use crate::situation::KeyState;
 use crate::tuner::Tuner;
 
 /// Most complete choices of a key that are listed, where nothing but them can be run.
 const MOST_LISTED: usize = 40;
-
-/// No arguments.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Nothing {}
 
 pub(super) struct DescribeCluster;
 
@@ -181,7 +176,7 @@ fn key(index: usize, state: &KeyState) -> Key {
     let only = legal.only.iter().flatten().take(MOST_LISTED);
     Key {
         number: index + 1,
-        key: name_of(state.facts.key),
+        key: state.facts.key.to_string(),
         size: format_bytes(state.facts.bytes),
         calls: state.facts.calls,
         beside_computation: state.facts.overlapped,

@@ -4,7 +4,7 @@ use ccl_core::{Caller, EvidenceId, Outcome, Source};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::arguments::{Cited, KeyName, name_of};
+use super::arguments::{Cited, KeyName, key_of};
 use super::describe::rounded;
 use super::{About, Cost, Tool, ToolError, Touches};
 use crate::tuner::{Tried, Tuner};
@@ -63,10 +63,7 @@ impl Tool for QueryEvidence {
 
     fn run(tuner: &mut Tuner<'_>, _: Caller, which: Which) -> Result<Seen, ToolError> {
         let situation = &tuner.situation;
-        let key = match &which.key {
-            Some(name) => Some(name.find(situation)?.facts.key),
-            None => None,
-        };
+        let key = key_of(which.key.as_ref(), situation)?;
         for id in &which.ids {
             id.find(situation)?;
         }
@@ -85,7 +82,7 @@ impl Tool for QueryEvidence {
             evidence: newest
                 .map(|e| One {
                     id: e.id.to_string(),
-                    key: e.key.map(name_of),
+                    key: e.key.map(|key| key.to_string()),
                     statement: e.statement.clone(),
                     source: e.source,
                 })
@@ -150,10 +147,7 @@ impl Tool for Explain {
     };
 
     fn run(tuner: &mut Tuner<'_>, _: Caller, about: Whose) -> Result<Told, ToolError> {
-        let key = match &about.key {
-            Some(name) => Some(name.find(&tuner.situation)?.facts.key),
-            None => None,
-        };
+        let key = key_of(about.key.as_ref(), &tuner.situation)?;
         let is_meant = |c: &ccl_core::Candidate| {
             key.is_none_or(|k| k == c.key) && about.candidate.is_none_or(|id| id == c.id)
         };
@@ -182,7 +176,7 @@ impl Tool for Explain {
                 .into_iter()
                 .filter(|r| {
                     about.candidate.is_none_or(|id| id == r.candidate)
-                        && key.is_none_or(|k| name_of(k) == r.key)
+                        && key.is_none_or(|k| k.to_string() == r.key)
                 })
                 .collect(),
         };
@@ -200,7 +194,7 @@ pub(super) fn ended(tried: &Tried) -> Ended {
     let candidate = &tried.candidate;
     Ended {
         candidate: candidate.id,
-        key: name_of(candidate.key),
+        key: candidate.key.to_string(),
         choice: candidate.choice.to_string(),
         because: candidate.because.clone(),
         outcome: Some(tried.outcome),

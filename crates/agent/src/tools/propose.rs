@@ -5,7 +5,7 @@ use ccl_memory::visible;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::arguments::{Cited, KeyName, Wanted, cited, name_of};
+use super::arguments::{Cited, KeyName, Wanted, key_of, rests_on};
 use super::describe::rounded;
 use super::{About, Cost, Tool, ToolError, Touches};
 use crate::phases::{Proposal, Proposed};
@@ -51,11 +51,7 @@ impl Stated {
     /// A key or evidence that is not there, no evidence at all, or a ratio that is none.
     pub(crate) fn read(&self, situation: &Situation) -> Result<Hypothesis, ToolError> {
         let key = self.key.find(situation)?.facts.key;
-        if self.evidence.is_empty() {
-            let reason = "evidence: a hypothesis rests on at least one piece of it";
-            return Err(ToolError::Arguments(reason.to_owned()));
-        }
-        let evidence = cited(&self.evidence, situation)?;
+        let evidence = rests_on("a hypothesis", &self.evidence, situation)?;
         Ok(Hypothesis {
             mechanism: words(&self.mechanism),
             because: words(&self.because),
@@ -106,7 +102,7 @@ pub(super) struct Noted {
 fn noted(proposal: &Proposal) -> Noted {
     Noted {
         proposal: proposal.number,
-        key: name_of(proposal.what.key),
+        key: proposal.what.key.to_string(),
         choice: proposal.what.choice.to_string(),
         because: proposal.what.because.clone(),
         expected_saving_percent: rounded(100.0 * proposal.what.offer.saves),
@@ -202,10 +198,7 @@ impl Tool for NumericSearch {
     };
 
     fn run(tuner: &mut Tuner<'_>, _: Caller, of: SearchOf) -> Result<Found, ToolError> {
-        let key = match &of.key {
-            Some(name) => Some(name.find(&tuner.situation)?.facts.key),
-            None => None,
-        };
+        let key = key_of(of.key.as_ref(), &tuner.situation)?;
         let most = of.most.unwrap_or(4).clamp(1, 16);
         let mut found = tuner.searched();
         found.retain(|p| key.is_none_or(|k| k == p.key) && p.offer.lane == Lane::Numeric);

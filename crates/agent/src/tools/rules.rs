@@ -5,7 +5,7 @@ use ccl_memory::{RuleKind, RuleRecord};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::arguments::KeyName;
+use super::arguments::{KeyName, key_of};
 use super::describe::rounded;
 use super::{About, Cost, Tool, ToolError, Touches};
 use crate::tuner::Tuner;
@@ -61,17 +61,11 @@ impl Tool for RecallRules {
     };
 
     fn run(tuner: &mut Tuner<'_>, _: Caller, of: Of) -> Result<Rules, ToolError> {
-        let key = match &of.key {
-            Some(name) => Some(name.find(&tuner.situation)?.facts.key),
-            None => None,
-        };
+        let key = key_of(of.key.as_ref(), &tuner.situation)?;
         let is_meant = |of: Option<TaskKey>| key.is_none() || of.is_none() || of == key;
-        let recalled = tuner.remembered.rules.iter().filter(|r| is_meant(r.key));
-        let mut recalled: Vec<_> = recalled.collect();
-        // Stable: equal scores keep the order of names.
-        recalled.sort_by(|a, b| b.score.total_cmp(&a.score));
+        let recalled = tuner.remembered.by_score().into_iter();
         let helped = recalled
-            .into_iter()
+            .filter(|r| is_meant(r.key))
             .map(|r| told(&r.rule, Some(rounded(r.score)), r.reasons.clone()));
         let failures = tuner.remembered.failures.iter();
         let failed = failures

@@ -15,12 +15,12 @@ use std::time::Duration;
 use ccl_agent::summary::Summary;
 use ccl_agent::tools::{ToolError, Touches};
 use ccl_agent::tuner::{RunError, TuneOptions, Tuner};
-use ccl_core::{Caller, StoppedBecause};
+use ccl_core::Caller;
 use clap::Args;
 use serde_json::Value;
 
 use crate::commands::run::{self, RunArgs};
-use crate::error::{CommandError, CommandResult, ExitKind};
+use crate::error::CommandResult;
 use crate::output;
 
 /// How often the run looks whether it was interrupted while nobody calls.
@@ -69,18 +69,7 @@ pub fn run(args: &McpArgs) -> CommandResult {
         finished.summary.source,
         finished.folder.display()
     ));
-    if let Some(fault) = &finished.summary.diagnosis {
-        return Err(CommandError::bad_input(&fault.because)
-            .kind(ExitKind::GuardRefused)
-            .help("repair the machine, then run again; nothing was changed"));
-    }
-    match finished.summary.stopped_because {
-        StoppedBecause::Interrupted => Err(CommandError::bad_input(
-            "interrupted; the job is back on untuned NCCL",
-        )
-        .kind(ExitKind::Interrupted)),
-        _ => Ok(()),
-    }
+    finished.outcome()
 }
 
 /// Serves calls from the beginning of a run until the client leaves.

@@ -7,6 +7,7 @@
 mod folder;
 mod job;
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,14 +20,14 @@ use ccl_agent::summary::Summary;
 use ccl_agent::testbed::Testbed;
 use ccl_agent::trace::{Observer, Tracer};
 use ccl_agent::tuner::{RunError, TuneOptions, Tuner};
-use ccl_core::{ContextSignature, TraceEvent};
+use ccl_core::{ContextSignature, Diagnosis, StoppedBecause, TraceEvent};
 use ccl_llm::{Exchange, Provider, Recorder};
 use ccl_memory::{Address, Knowledge, Memory, Opening};
 use clap::{Args, ValueEnum};
 
 use crate::commands::embeddings;
 use crate::commands::memory_argument;
-use crate::error::{CommandError, ExitKind};
+use crate::error::{CommandError, CommandResult, ExitKind};
 use folder::{artifacts_error, create, write_results};
 use job::Job;
 
@@ -98,6 +99,41 @@ pub struct Finished {
     pub memory: String,
 }
 
+impl Finished {
+    /// What its end means for whoever called: a machine that is broken (4), an interrupt (130).
+    ///
+    /// # Errors
+    /// Either of them.
+    pub fn outcome(&self) -> CommandResult {
+        if let Some(broken) = &self.summary.diagnosis {
+            return Err(CommandError::bad_input(fault(broken))
+                .kind(ExitKind::GuardRefused)
+                .help("repair the machine, then run again; nothing was changed"));
+        }
+        if self.summary.stopped_because == StoppedBecause::Interrupted {
+            let folder = self.folder.display();
+            return Err(
+                CommandError::bad_input("interrupted; the job is back on untuned NCCL")
+                    .kind(ExitKind::Interrupted)
+                    .help(format!("what was seen until then is in {folder}")),
+            );
+        }
+        Ok(())
+    }
+}
+
+/// What is broken, and what to check, numbered.
+fn fault(diagnosis: &Diagnosis) -> String {
+    let mut text = format!(
+        "nothing was tuned: {}. Check, in this order:",
+        diagnosis.because
+    );
+    for (number, check) in (1..).zip(&diagnosis.checks) {
+        let _ = write!(text, "\n{number}. {check}");
+    }
+    text
+}
+
 /// Who steers a run: given the run and its name, from its beginning to its result.
 pub type Steer<'s> = dyn FnMut(&mut Tuner<'_>, &str) -> Result<Summary, RunError> + 's;
 
@@ -140,22 +176,17 @@ pub fn run(
         .to_zoned(jiff::tz::TimeZone::UTC)
         .date();
     let mut memory = open_memory(args)?;
-    let remembered = match &args.memory {
+    let (remembered, documents) = match &args.memory {
         Some(_) => {
             let keys = testbed.keys().iter().map(|k| k.key);
-            Remembered::recall(memory.as_mut(), source, &context, keys, today).map_err(|error| {
-                CommandError::bad_input(format!("{}: {error}", memory.place()))
-                    .help("name another memory, or leave out --memory")
-            })?
+            Remembered::recall(memory.as_mut(), source, &context, keys, today)
+                .and_then(|remembered| Ok((remembered, memory.documents()?)))
+                .map_err(|error| {
+                    CommandError::bad_input(format!("{}: {error}", memory.place()))
+                        .help("name another memory, or leave out --memory")
+                })?
         }
-        None => Remembered::default(),
-    };
-    let documents = match &args.memory {
-        Some(_) => memory.documents().map_err(|error| {
-            CommandError::bad_input(format!("{}: {error}", memory.place()))
-                .help("name another memory, or leave out --memory")
-        })?,
-        None => Vec::new(),
+        None => (Remembered::default(), Vec::new()),
     };
     let embedder = args
         .embeddings

@@ -5,12 +5,12 @@ mod text;
 
 use ccl_agent::trace::Observer;
 use ccl_agent::tuner::TuneOptions;
-use ccl_core::{StoppedBecause, TraceEvent};
+use ccl_core::TraceEvent;
 use clap::Args;
 
 use crate::commands::provider::{ProviderArgs, provider};
-use crate::commands::run::{self, Finished, RunArgs};
-use crate::error::{CommandError, CommandResult, ExitKind};
+use crate::commands::run::{self, RunArgs};
+use crate::error::CommandResult;
 use crate::output;
 use progress::Progress;
 
@@ -60,33 +60,13 @@ pub fn run(args: &TuneArgs) -> CommandResult {
         &mut |tuner, run_id| tuner.run(run_id),
     )?;
     progress.finish();
-    let Finished {
-        summary,
-        folder,
-        memory,
-    } = finished;
-
     if args.json {
-        output::json(&summary)?;
+        output::json(&finished.summary)?;
     } else {
-        output::text(text::result(&summary, &folder, &memory))?;
+        let (folder, memory) = (&finished.folder, &finished.memory);
+        output::text(text::result(&finished.summary, folder, memory))?;
     }
-    if let Some(fault) = &summary.diagnosis {
-        return Err(CommandError::bad_input(text::fault(fault))
-            .kind(ExitKind::GuardRefused)
-            .help("repair the machine, then run again; nothing was changed"));
-    }
-    if summary.stopped_because == StoppedBecause::Interrupted {
-        return Err(
-            CommandError::bad_input("interrupted; the job is back on untuned NCCL")
-                .kind(ExitKind::Interrupted)
-                .help(format!(
-                    "what was seen until then is in {}",
-                    folder.display()
-                )),
-        );
-    }
-    Ok(())
+    finished.outcome()
 }
 
 /// Progress is what a person sees of the trace.

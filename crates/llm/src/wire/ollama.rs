@@ -7,9 +7,12 @@
 use serde_json::{Map, Value, json};
 
 use super::framing::{Frame, Framing};
-use super::{Assemble, StreamError, Wire, append, count, finish, json, system_text, text};
+use super::{
+    Assemble, StreamError, Wire, append, chat, count, finish, function_calls, json,
+    result_in_words, text,
+};
 use crate::exchange::Delta;
-use crate::{Message, Reply, Request, ToolCall, Usage};
+use crate::{Message, Reply, Request, Usage};
 
 /// Tokens of question and answer together. Ollama takes 4,096 by default and silently cuts off the beginning of
 /// what is longer (docs/faq.md, `num_ctx`).
@@ -32,12 +35,7 @@ impl Wire for Ollama {
         let tools = request.callable();
         // `format` binds every word the model writes, so that it could not call a tool.
         let in_words = !tools.is_empty();
-        let mut messages = Vec::new();
-        let system = system_text(request, in_words);
-        if !system.is_empty() {
-            messages.push(json!({"role": "system", "content": system}));
-        }
-        messages.extend(request.messages.iter().filter_map(message));
+        let messages = chat(request, in_words, message);
         let mut body = json!({"model": model, "messages": messages, "stream": stream});
         if !tools.is_empty() {
             body["tools"] = super::openai::tools(tools);
@@ -66,22 +64,7 @@ impl Wire for Ollama {
 
     fn reply(&self, body: &Value) -> Result<Reply, String> {
         let message = body.get("message").ok_or("no message")?;
-        let calls: Vec<ToolCall> = message
-            .get("tool_calls")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-            .map(|call| {
-                let name = text(call, "/function/name");
-                let arguments = call.pointer("/function/arguments").cloned();
-                (!name.is_empty()).then(|| ToolCall {
-                    id: text(call, "/id"),
-                    name,
-                    arguments: arguments.unwrap_or_else(|| json!({})),
-                })
-            })
-            .collect::<Option<_>>()
-            .ok_or("a tool call without a name")?;
+        let calls = function_calls(message, |given| given.cloned().unwrap_or_else(|| json!({})))?;
         let content = message.get("content").and_then(Value::as_str);
         if content.is_none() && calls.is_empty() {
             return Err("neither message.content nor message.tool_calls".to_owned());
@@ -146,11 +129,7 @@ fn message(message: &Message) -> Option<Value> {
             is_error,
             ..
         } => {
-            let content = if *is_error {
-                format!("error: {content}")
-            } else {
-                content.clone()
-            };
+            let content = result_in_words(content, *is_error);
             json!({"role": "tool", "tool_name": name, "content": content})
         }
     })

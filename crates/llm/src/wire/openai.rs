@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 
 use super::framing::Framing;
 use super::ollama::arguments;
-use super::{Assemble, Wire, count, finish, system_text, text};
-use crate::{Message, Reply, Request, ToolCall, ToolChoice, ToolSpec, Usage, schema};
+use super::{Assemble, Wire, chat, count, finish, function_calls, result_in_words, text};
+use crate::{Message, Reply, Request, ToolChoice, ToolSpec, Usage, schema};
 
 /// Who is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,12 +38,7 @@ impl Wire for OpenAi {
         // Elsewhere a schema binds every word, so that no tool could be called (llama.cpp), or is
         // refused beside tools.
         let in_words = !is_original && !tools.is_empty();
-        let mut messages = Vec::new();
-        let system = system_text(request, in_words);
-        if !system.is_empty() {
-            messages.push(json!({"role": "system", "content": system}));
-        }
-        messages.extend(request.messages.iter().filter_map(message));
+        let messages = chat(request, in_words, message);
         let mut body = json!({"model": model, "messages": messages, "stream": stream});
         if stream {
             body["stream_options"] = json!({"include_usage": true});
@@ -82,21 +77,7 @@ impl Wire for OpenAi {
     fn reply(&self, body: &Value) -> Result<Reply, String> {
         let choice = body.pointer("/choices/0").ok_or("no choices")?;
         let message = choice.get("message").ok_or("no message")?;
-        let calls: Vec<ToolCall> = message
-            .get("tool_calls")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-            .map(|call| {
-                let name = text(call, "/function/name");
-                (!name.is_empty()).then(|| ToolCall {
-                    id: text(call, "/id"),
-                    name,
-                    arguments: written_arguments(call.pointer("/function/arguments")),
-                })
-            })
-            .collect::<Option<_>>()
-            .ok_or("a tool call without a name")?;
+        let calls = function_calls(message, written_arguments)?;
         let content = message.get("content").and_then(Value::as_str);
         let refusal = message.get("refusal").and_then(Value::as_str);
         let thinking = match text(message, "/reasoning_content") {
@@ -193,11 +174,7 @@ fn message(message: &Message) -> Option<Value> {
             is_error,
             ..
         } => {
-            let content = if *is_error {
-                format!("error: {content}")
-            } else {
-                content.clone()
-            };
+            let content = result_in_words(content, *is_error);
             json!({"role": "tool", "tool_call_id": call_id, "content": content})
         }
     })

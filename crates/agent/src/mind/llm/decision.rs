@@ -14,7 +14,7 @@ use crate::guard::Guard;
 use crate::mind::LANGUAGE_MODEL;
 use crate::situation::Situation;
 use crate::tools::{
-    Cited, KeyName, Stated, ToolError, cited, ratio, read, schema_of, shortened, words,
+    Cited, KeyName, Stated, ToolError, ratio, read, rests_on, schema_of, shortened, words,
 };
 
 /// Most hypotheses of one decision; a model that has more to say will be asked again.
@@ -113,11 +113,7 @@ pub fn read_decision(
     guard: &Guard,
 ) -> Result<Decided, ToolError> {
     let answer: Answer = read(answer)?;
-    if answer.evidence.is_empty() {
-        let reason = "evidence: a decision rests on at least one piece of it".to_owned();
-        return Err(ToolError::Arguments(reason));
-    }
-    let evidence = cited(&answer.evidence, situation)?;
+    let evidence = rests_on("a decision", &answer.evidence, situation)?;
     let hypotheses: Result<Vec<Hypothesis>, ToolError> = answer
         .hypotheses
         .iter()
@@ -148,11 +144,7 @@ pub fn read_decision(
 impl Variable {
     fn read(&self, situation: &Situation, guard: &Guard) -> Result<Advice, ToolError> {
         let key = self.key.find(situation)?.facts.key;
-        if self.evidence.is_empty() {
-            let reason = "variables: each rests on at least one piece of evidence".to_owned();
-            return Err(ToolError::Arguments(reason));
-        }
-        let evidence = cited(&self.evidence, situation)?;
+        let evidence = rests_on("a variable", &self.evidence, situation)?;
         let name = self.name.trim();
         let Some(knob) = knobs::find(name).filter(|knob| knob.name == name) else {
             let (nearest, name) = (knobs::nearest(name).0.name, shortened(name));

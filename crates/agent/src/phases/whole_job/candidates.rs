@@ -45,11 +45,7 @@ impl Tuner<'_> {
         let advised_by_both = self.rule_mind.advise(&self.situation).into_iter();
         for advice in advised_by_both.chain(of_llm.cloned()) {
             let environment = set(&advice.variable, &advice.value);
-            let is_planned = |p: &Planned| p.configuration.environment == environment;
-            if !self.can_be_tried(&environment, terms) || planned.iter().any(is_planned) {
-                continue;
-            }
-            if !advised.insert(advice.variable) {
+            if !self.can_be_tried(&environment, terms) || !advised.insert(advice.variable) {
                 continue;
             }
             let (configuration, ratio) = self.beside_policy(environment, terms);

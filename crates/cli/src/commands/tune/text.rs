@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use ccl_agent::summary::Summary;
-use ccl_core::{Diagnosis, ExportFormat, Source, Verdict, export, format_bytes};
+use ccl_core::{ExportFormat, Source, Verdict, export, format_bytes};
 
 use super::progress::time;
 use crate::table::{Align, Table};
@@ -186,17 +186,5 @@ pub(super) fn result(summary: &Summary, folder: &Path, memory: &str) -> String {
         folder.display(),
         memory
     );
-    text
-}
-
-/// What is broken, and what to check, numbered.
-pub(super) fn fault(diagnosis: &Diagnosis) -> String {
-    let mut text = format!(
-        "nothing was tuned: {}. Check, in this order:",
-        diagnosis.because
-    );
-    for (number, check) in (1..).zip(&diagnosis.checks) {
-        let _ = write!(text, "\n{number}. {check}");
-    }
     text
 }
