@@ -1,6 +1,6 @@
 //! What was seen, and how candidates ended.
 
-use ccl_core::{Caller, EvidenceId, Outcome, Source};
+use ccl_core::{Caller, Candidate, EvidenceId, Interval, Outcome, Source};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -148,7 +148,7 @@ impl Tool for Explain {
 
     fn run(tuner: &mut Tuner<'_>, _: Caller, about: Whose) -> Result<Told, ToolError> {
         let key = key_of(about.key.as_ref(), &tuner.situation)?;
-        let is_meant = |c: &ccl_core::Candidate| {
+        let is_meant = |c: &Candidate| {
             key.is_none_or(|k| k == c.key) && about.candidate.is_none_or(|id| id == c.id)
         };
         let of_key = |k: &&crate::situation::KeyState| key.is_none_or(|key| key == k.facts.key);
@@ -190,18 +190,32 @@ impl Tool for Explain {
     }
 }
 
-pub(super) fn ended(tried: &Tried) -> Ended {
-    let candidate = &tried.candidate;
-    Ended {
-        candidate: candidate.id,
-        key: candidate.key.to_string(),
-        choice: candidate.choice.to_string(),
-        because: candidate.because.clone(),
-        outcome: Some(tried.outcome),
-        ratio: tried
-            .ratio
-            .map(|r| [r.median, r.ci95[0], r.ci95[1]].map(rounded)),
-        predicted: candidate.hypothesis.as_ref().map(|h| h.predicted_ratio),
-        pairs: tried.pairs,
+impl Ended {
+    /// A candidate by what its trial shows, and how it ended where it did.
+    pub(crate) fn of(
+        candidate: &Candidate,
+        outcome: Option<Outcome>,
+        ratio: Option<Interval>,
+        pairs: u32,
+    ) -> Self {
+        Self {
+            candidate: candidate.id,
+            key: candidate.key.to_string(),
+            choice: candidate.choice.to_string(),
+            because: candidate.because.clone(),
+            outcome,
+            ratio: ratio.map(|r| [r.median, r.ci95[0], r.ci95[1]].map(rounded)),
+            predicted: candidate.hypothesis.as_ref().map(|h| h.predicted_ratio),
+            pairs,
+        }
     }
+}
+
+pub(super) fn ended(tried: &Tried) -> Ended {
+    Ended::of(
+        &tried.candidate,
+        Some(tried.outcome),
+        tried.ratio,
+        tried.pairs,
+    )
 }

@@ -69,7 +69,11 @@ impl Tuner<'_> {
     /// What is on its way, as far as its pairs tell.
     pub(crate) fn on_their_way(&self) -> Vec<Ended> {
         let racing = self.racing.iter().filter(|c| c.is_undecided());
-        racing.map(running).collect()
+        let told = |c: &Contender| {
+            let pairs = c.comparison.pairs();
+            Ended::of(&c.candidate, None, c.ratio(), pairs)
+        };
+        racing.map(told).collect()
     }
 
     fn belief_of(&self, contender: &Contender) -> Option<Posterior> {
@@ -253,20 +257,5 @@ impl Tuner<'_> {
     pub(super) fn may_not_go_on(&self) -> bool {
         self.must_stop()
             .is_some_and(|(why, _)| why != StoppedBecause::Budget)
-    }
-}
-
-/// A contender as it is told of while it runs.
-fn running(contender: &Contender) -> Ended {
-    let candidate = &contender.candidate;
-    Ended {
-        candidate: candidate.id,
-        key: candidate.key.to_string(),
-        choice: candidate.choice.to_string(),
-        because: candidate.because.clone(),
-        outcome: None,
-        ratio: contender.ratio().map(|r| [r.median, r.ci95[0], r.ci95[1]]),
-        predicted: candidate.hypothesis.as_ref().map(|h| h.predicted_ratio),
-        pairs: contender.comparison.pairs(),
     }
 }
